@@ -1,0 +1,27 @@
+"""The whole API on one page: the rooms' route tables, and who follows whom.
+
+A room that must move together with a lower one subscribes to what the lower one announces (see ``queue.outbox``).
+"""
+
+from rota.http.route import Route
+from rota.queue.outbox import subscribe
+from rota.resources.agents import routes as agents
+from rota.resources.deployment_runs import routes as deployment_runs
+from rota.resources.deployments import actions as deployments_actions
+from rota.resources.deployments import routes as deployments
+from rota.resources.environments import routes as environments
+from rota.resources.sessions import actions as sessions_actions
+from rota.resources.sessions import routes as sessions
+from rota.resources.workspaces import routes as workspaces
+
+ROUTES: list[Route] = [
+    *deployments.ROUTES,
+    *deployment_runs.ROUTES,
+    *sessions.ROUTES,
+    *agents.ROUTES,
+    *environments.ROUTES,
+    *workspaces.ROUTES,
+]
+
+subscribe("agent.archived", deployments_actions.follow_archived_agent)
+subscribe("environment.deleting", sessions_actions.object_to_environment_deletion)

@@ -1,0 +1,40 @@
+"""What the operator has decided, as far as actions need to know it. Made once from the settings and handed down."""
+
+from pathlib import Path
+
+from rota.base.seal import LazySealer
+from rota.base.settings import Settings
+
+
+class Policy:
+    """Limits and secrets of this installation.
+
+    ``sessions_per_minute``: sessions that an organization may create a minute, 0 for no limit. ``priced_models``: models
+    with a list price besides the vendor's own. ``max_scheduled``: deployments with a
+    schedule that an organization may have. ``sealer`` seals secrets at rest; its key is read at first use.
+    """
+
+    __slots__ = ("max_scheduled", "priced_models", "sealer", "sessions_per_minute")
+
+    def __init__(
+        self,
+        sealer: LazySealer,
+        *,
+        sessions_per_minute: int = 0,
+        priced_models: frozenset[str] = frozenset(),
+        max_scheduled: int = 1000,
+    ) -> None:
+        self.sealer = sealer
+        self.sessions_per_minute = sessions_per_minute
+        self.priced_models = priced_models
+        self.max_scheduled = max_scheduled
+
+
+def policy(settings: Settings) -> Policy:
+    """The policy that the settings describe."""
+    return Policy(
+        LazySealer(settings.seal_key, Path(settings.seal_key_path)),
+        sessions_per_minute=settings.rate_limit_sessions_per_minute,
+        priced_models=frozenset(name.strip() for name in settings.priced_models.split(",") if name.strip()),
+        max_scheduled=settings.max_scheduled_deployments,
+    )

@@ -1,0 +1,160 @@
+"""Settings: one record a setting, from which the environment variables, the flags and the reference page all follow.
+
+Promises: a flag beats its ``ROTA_*`` variable, which beats the default; a value that does not fit is refused with the
+name, what was given and what would fit. Reads the environment and nothing else.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from rota.base.errors import Unusable
+
+ROLES = ("api",)
+"""The duties that one server can be limited to with ``--only``."""
+
+
+def _default_data_dir() -> str:
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return str(Path(base) / "rota")
+
+
+class Settings(Struct, kw_only=True, frozen=True):
+    """All settings of a server. Each field's variable is ``ROTA_`` and its name in capitals."""
+
+    host: Annotated[str, Meta(description="Address to listen on. A public one is refused until a key exists.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 picks a free one.")] = 8700
+    database: Annotated[
+        str | None,
+        Meta(description="`sqlite:///path` or `postgresql://…`. Default: the file `rota.db` in the data directory."),
+    ] = None
+    data_dir: Annotated[
+        str,
+        Meta(description="Folder for the embedded database and the sealing key."),
+    ] = msgspec.field(default_factory=_default_data_dir)
+    only: Annotated[
+        str | None,
+        Meta(description=f"Comma-separated duties of this server, of: {', '.join(ROLES)}. Default: all of them."),
+    ] = None
+    bootstrap_api_key: (
+        Annotated[
+            str,
+            Meta(
+                min_length=16,
+                description="The API key to make on the first start, instead of a random one (containers, CI). At least 16 characters.",
+            ),
+        ]
+        | None
+    ) = None
+    seal_key: Annotated[
+        str | None,
+        Meta(
+            description="Key that seals secrets at rest: 32 bytes in base64url; several, separated by spaces, when rotating "
+            "(the first seals). Default: the key file."
+        ),
+    ] = None
+    seal_key_file: Annotated[
+        str | None,
+        Meta(description="File with the sealing key. Default: `seal.key` in the data directory, made with mode 0600."),
+    ] = None
+    sqlite_synchronous: Annotated[
+        Literal["FULL", "NORMAL"],
+        Meta(
+            description="FULL: an answered write survives a power cut. NORMAL: it survives a crash of the process, "
+            "but a power cut may take the last moments."
+        ),
+    ] = "FULL"
+    postgres_connections: Annotated[
+        int, Meta(ge=1, le=100, description="PostgreSQL connections for writes, and as many for reads.")
+    ] = 4
+    rate_limit_sessions_per_minute: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Sessions that an organization may create in a minute. Over it, `POST /v1/sessions` is 429 and a "
+            "deployment run records `session_rate_limited_error`. 0: no limit.",
+        ),
+    ] = 0
+    priced_models: Annotated[
+        str,
+        Meta(description="Comma-separated models, besides the vendor's listed ones, that have a list price and so may carry a budget."),
+    ] = ""
+    max_scheduled_deployments: Annotated[
+        int, Meta(ge=0, description="Deployments with a schedule that an organization may have, archived ones not counted.")
+    ] = 1000
+    shutdown_seconds: Annotated[
+        int, Meta(ge=0, le=3600, description="How long requests in flight may take to finish after SIGTERM.")
+    ] = 10
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="The least important lines that are logged.")
+    ] = "info"
+    log_json: Annotated[bool, Meta(description="Log lines as JSON, for machines.")] = False
+
+    @property
+    def database_url(self) -> str:
+        """The database's URL, the default filled in."""
+        return self.database or f"sqlite:///{Path(self.data_dir).expanduser().absolute() / 'rota.db'}"
+
+    @property
+    def seal_key_path(self) -> Path:
+        """Where the sealing key lives, unless it is given as text."""
+        return Path(self.seal_key_file) if self.seal_key_file else Path(self.data_dir).expanduser() / "seal.key"
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """The duties of this server. Unusable if one is unknown."""
+        asked = frozenset(part.strip() for part in (self.only or ",".join(ROLES)).split(",") if part.strip())
+        if unknown := asked - set(ROLES):
+            raise Unusable(f"--only: unknown duty {', '.join(sorted(unknown))}; known are {', '.join(ROLES)}.")
+        return asked
+
+
+class Described(Struct, frozen=True):
+    """One setting as people read about it."""
+
+    name: str
+    variable: str
+    flag: str
+    kind: str
+    default: str
+    description: str
+
+
+def describe() -> list[Described]:
+    """Every setting, in order; the flags and the reference page are made from this."""
+    found: list[Described] = []
+    properties: dict[str, Any] = msgspec.json.schema_components([Settings])[1]["Settings"]["properties"]
+    for field in msgspec.structs.fields(Settings):
+        schema = properties[field.name]
+        meta = schema if "description" in schema else next(s for s in schema["anyOf"] if "description" in s)
+        shape = next((s for s in schema.get("anyOf", [schema]) if s.get("type") != "null"), schema)
+        kind = " or ".join(shape["enum"]) if "enum" in shape else str(shape.get("type", "string"))
+        default = "" if field.default in (None, msgspec.NODEFAULT) else str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
+        if field.name == "data_dir":
+            default = "~/.local/share/rota"
+        flag = "--" + field.name.replace("_", "-")
+        found.append(Described(field.name, "ROTA_" + field.name.upper(), flag, kind, default, meta["description"]))
+    return found
+
+
+def load(flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings from flags and environment. Unusable, naming the variable, if a value does not fit."""
+    environment = os.environ if environment is None else environment
+    values: dict[str, Any] = {}
+    for field in msgspec.structs.fields(Settings):
+        name, source = field.name, f"ROTA_{field.name.upper()}"
+        value: Any = environment.get(source) or None
+        if flags and flags.get(name) is not None:
+            value, source = flags[name], "--" + name.replace("_", "-")
+        if value is None:
+            continue
+        try:
+            values[name] = msgspec.convert(value, field.type, strict=False)
+        except msgspec.ValidationError as exc:
+            shown = "(hidden)" if "key" in name else repr(value)
+            raise Unusable(f"{source}: {shown} does not fit: {exc}") from None
+    return Settings(**values)

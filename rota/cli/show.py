@@ -1,0 +1,80 @@
+"""How answers look: tables for people, JSON for machines.
+
+Promises: an id is never cut short; where nobody looks (a pipe, a file) lines may be long instead of wrapped.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+_PIPE_WIDTH = 200
+_LAST = ("archived_at", "updated_at", "created_at", "metadata")
+
+
+def console(*, stderr: bool = False) -> Console:
+    """The terminal, or a wide page where there is none."""
+    screen = Console(stderr=stderr, highlight=False)
+    return screen if screen.is_terminal else Console(stderr=stderr, highlight=False, width=_PIPE_WIDTH)
+
+
+def json(value: Any) -> None:
+    """Print a value as indented JSON."""
+    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str | None = None, empty: str = "Nothing here.") -> None:
+    """Print rows under their columns, or ``empty``."""
+    screen = console()
+    if not rows:
+        screen.print(empty)
+        return
+    shown = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        is_id = column == "id" or column.endswith("_id")
+        shown.add_column(column, no_wrap=is_id, overflow="fold", min_width=31 if is_id else None)
+    for row in rows:
+        shown.add_row(*(_cell(value) for value in row))
+    screen.print(shown)
+
+
+def thing(fields: Mapping[str, Any], *, title: str | None = None) -> None:
+    """Print one object, a line a field; what is nested is shown as JSON."""
+    shown = Table(title=title, title_justify="left", box=None, show_header=False, pad_edge=False)
+    shown.add_column(style="bold", no_wrap=True)
+    shown.add_column(overflow="fold")
+    for name, value in fields.items():
+        shown.add_row(escape(name), _cell(value, nested=True))
+    console().print(shown)
+
+
+def listing(items: Sequence[Mapping[str, Any]]) -> None:
+    """Print a list's items as a table of the fields that are plain values somewhere in it."""
+    names: list[str] = []
+    for item in items:
+        names += [name for name, value in item.items() if name not in names and _is_plain(value)]
+    names = [name for name in names if name != "type" and any(item.get(name) is not None for item in items)]
+    names.sort(key=lambda name: (name != "id", _LAST.index(name) if name in _LAST else -1))
+    table(names, [[item.get(name) for name in names] for item in items])
+
+
+def _is_plain(value: Any) -> bool:
+    return not isinstance(value, dict | list)
+
+
+def _cell(value: Any, *, nested: bool = False) -> Text:
+    if value is None:
+        return Text("–", style="dim")
+    if isinstance(value, bool):
+        return Text("yes" if value else "no")
+    if isinstance(value, datetime):
+        return Text(value.strftime("%Y-%m-%d %H:%M:%S UTC"))
+    if isinstance(value, str | int | float):
+        return Text(str(value))
+    text = msgspec.json.encode(value)
+    return Text(msgspec.json.format(text, indent=2 if nested and len(text) > 60 else -1).decode() if nested else text.decode())

@@ -1,0 +1,48 @@
+"""Metrics in Prometheus's text format, read from the tallies that the routes keep.
+
+The tallies are plain numbers on the hot path; the library that knows the format is loaded at the first scrape.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rota.http.route import Route, Tally
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+
+def render(routes: Sequence[Route]) -> bytes:
+    """The metrics of ``routes`` and of this process."""
+    # Loaded here: 40 ms and 6 MB that a server which nobody scrapes need not pay.
+    from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+    from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+
+    class Routes:
+        """The collector that the library asks."""
+
+        def collect(self) -> "Iterator[Metric]":
+            requests = CounterMetricFamily("rota_http_requests", "Requests by route and status.", labels=["route", "status"])
+            seconds = HistogramMetricFamily("rota_http_request_seconds", "Time to answer, by route.", labels=["route"])
+            for route in routes:
+                for status, count in sorted(route.tally.statuses.items()):
+                    requests.add_metric([route.name, str(status)], count)
+                if route.tally.statuses:
+                    seconds.add_metric([route.name], _buckets(route.tally), route.tally.seconds)
+            yield requests
+            yield seconds
+
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    collector: Any = Routes()
+    registry.register(collector)
+    return generate_latest(registry)
+
+
+def _buckets(tally: Tally) -> list[Any]:
+    total, found = 0, list[tuple[str, float]]()
+    bounds: Iterable[str] = [*(str(bound) for bound in Tally.BOUNDS), "+Inf"]
+    for bound, count in zip(bounds, tally.buckets, strict=True):
+        total += count
+        found.append((bound, total))
+    return found

@@ -1,0 +1,123 @@
+"""The OpenAPI 3.1 document, made from the route table.
+
+Promises: every route is in it, with its parameters, body, responses and errors, because there is no second list to forget
+it in. Schemas are those of the very Structs that decode and encode.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from rota.http.route import Route
+
+_ERROR_STATUSES = {
+    "400": "The request's shape, a limit or a state forbids it",
+    "401": "No credential, or one that is not valid",
+    "404": "Not found in this workspace",
+    "429": "Over a rate limit",
+    "500": "A fault of the server",
+    "503": "The database is not available",
+}
+
+
+class ErrorBody(msgspec.Struct):
+    """What went wrong."""
+
+    type: str
+    message: str
+    details: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+
+
+class ErrorResponse(msgspec.Struct, tag="error", tag_field="type"):
+    """The envelope of every error."""
+
+    error: ErrorBody
+    request_id: str
+
+
+def document(routes: Sequence[Route], *, version: str) -> bytes:
+    """The document as JSON bytes."""
+    kinds = _kinds(routes)
+    schemas, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
+    schema_of = dict(zip(map(id, kinds), schemas, strict=True))
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schema_of, components)
+    return msgspec.json.encode(
+        {
+            "openapi": "3.1.0",
+            "info": {"title": "rota", "version": version, "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}},
+            "paths": paths,
+            "components": {
+                "schemas": components,
+                "securitySchemes": {
+                    "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+                    "bearer": {"type": "http", "scheme": "bearer"},
+                },
+            },
+        }
+    )
+
+
+def _kinds(routes: Sequence[Route]) -> list[Any]:
+    kinds: list[Any] = [ErrorResponse]
+    for route in routes:
+        for kind in (route.body, route.query, route.returns):
+            if kind is not None and not any(kind is known for known in kinds):
+                kinds.append(kind)
+    return kinds
+
+
+def _operation(route: Route, schema_of: dict[int, Any], components: dict[str, Any]) -> dict[str, Any]:
+    schema = schema_of[id(route.returns)]
+    if route.paged:
+        schema = {
+            "type": "object",
+            "required": ["data", "next_page"],
+            "properties": {
+                "data": {"type": "array", "items": schema},
+                "next_page": {"type": ["string", "null"]},
+                **({"prev_page": {"type": ["string", "null"]}} if getattr(route.query, "TWO_WAY", False) else {}),
+            },
+        }
+    kind = "text/plain" if route.returns is str else "application/json"
+    operation: dict[str, Any] = {
+        "operationId": route.name,
+        "summary": route.summary,
+        "tags": [route.name.split(".")[0]],
+        "parameters": _parameters(route, components),
+        "responses": {"200": {"description": "Done", "content": {kind: {"schema": schema}}}, **_errors(route)},
+        "security": [] if route.access == "public" else [{"key": []}, {"bearer": []}],
+    }
+    if route.body is not None:
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": schema_of[id(route.body)]}},
+        }
+    return operation
+
+
+def _parameters(route: Route, components: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in route.parameters
+    ]
+    if route.query is not None:
+        properties: dict[str, Any] = components[route.query.__name__]["properties"]
+        found += [{"name": name, "in": "query", "schema": schema} for name, schema in properties.items()]
+    if route.creates:
+        found.append({"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "maxLength": 255}})
+    return found
+
+
+def _errors(route: Route) -> dict[str, Any]:
+    reference = {"$ref": "#/components/schemas/ErrorResponse"}
+    statuses = dict(_ERROR_STATUSES)
+    if route.access == "public":
+        statuses = {"503": statuses["503"]}
+    if route.body is not None:
+        statuses |= {"409": "Lost against another change", "413": "The body is over 32 MB"}
+    return {
+        status: {"description": text, "content": {"application/json": {"schema": reference}}}
+        for status, text in sorted(statuses.items())
+    }

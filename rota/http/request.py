@@ -1,0 +1,141 @@
+"""One admitted and decoded request, as handlers see it, and the ways in which it reaches the store.
+
+Promises: a write that carries an Idempotency-Key keeps its reply in the very transaction that did the work; a list's
+cursors are bound to who asked, where, and with which filters.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from rota.base.errors import InvalidRequest
+from rota.base.page import Cursors, Position
+from rota.base.policy import Policy
+from rota.base.who import Who
+from rota.http import idempotency
+from rota.http.route import Route
+from rota.store.db import Db
+from rota.store.tx import Found, Tx
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Item = TypeVar("Item")
+
+
+class ListPage(Struct, frozen=True):
+    """A page on the wire. ``next_page`` is null on the last one (our choice where the hosted service omits it)."""
+
+    data: Sequence[Any]
+    next_page: str | None
+
+
+class TwoWayListPage(ListPage, frozen=True):
+    """A page of a list that can also be walked backwards (sessions)."""
+
+    prev_page: str | None = None
+
+
+class Reply(Struct, frozen=True):
+    """A response whose bytes are ready."""
+
+    body: bytes
+    content_type: bytes = b"application/json"
+    status: int = 200
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class Host(Protocol):
+    """What a request needs of the application."""
+
+    db: Db
+    cursors: Cursors
+    under_way: set[idempotency.Name]
+    policy: Policy
+
+
+class Request:
+    """A request for one route. ``who`` is the caller; ``body`` and ``query`` are the route's Structs, decoded."""
+
+    __slots__ = ("body", "host", "idempotency_key", "params", "path", "query", "raw_body", "route", "who")
+
+    def __init__(self, host: Host, route: Route, who: Who, params: list[str], path: str) -> None:
+        self.host = host
+        self.route = route
+        self.who = who
+        self.params = params
+        self.path = path
+        self.body: Any = None
+        self.query: Any = None
+        self.raw_body = b""
+        self.idempotency_key: str | None = None
+
+    @property
+    def db(self) -> Db:
+        """The store."""
+        return self.host.db
+
+    @property
+    def policy(self) -> Policy:
+        """What the operator has decided."""
+        return self.host.policy
+
+    @property
+    def id(self) -> str:
+        """The path's last parameter: the id that the request is about."""
+        return self.params[-1]
+
+    async def read(self, fn: Callable[Concatenate[Tx, Who, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run ``fn(tx, who, …)`` on a snapshot."""
+        return await self.host.db.read(fn, self.who, *args, **kwargs)
+
+    async def write(self, fn: Callable[Concatenate[Tx, Who, P], R], *args: P.args, **kwargs: P.kwargs) -> R | Reply:
+        """Run ``fn(tx, who, …)`` and commit; replay the first reply if the request repeats an Idempotency-Key."""
+        if self.idempotency_key is None:
+            return await self.host.db.write(fn, self.who, *args, **kwargs)
+        return await self._once(lambda tx: fn(tx, self.who, *args, **kwargs))
+
+    async def batch(self, fn: Callable[[Tx, Sequence[Item]], Sequence[R | BaseException]], item: Item) -> R | Reply:
+        """Run the set-wise ``fn`` with ``item`` among others; alone if the request carries an Idempotency-Key."""
+        if self.idempotency_key is None:
+            return await self.host.db.batch(fn, item)
+
+        def alone(tx: Tx) -> R:
+            [outcome] = fn(tx, [item])
+            if isinstance(outcome, BaseException):
+                raise outcome
+            return outcome
+
+        return await self._once(alone)
+
+    async def page(self, fn: Callable[Concatenate[Tx, Who, Position | None, P], Found], *args: P.args, **kwargs: P.kwargs) -> ListPage:
+        """One page of the list ``fn(tx, who, position, …)``, its cursors read and written."""
+        binding = self._binding()
+        position = None
+        if self.query.page:
+            position = self.host.cursors.read(self.query.page, binding)
+            if position.order != getattr(self.query, "order", position.order):
+                raise InvalidRequest("page token order does not match request")
+        found = await self.host.db.read(fn, self.who, position, *args, **kwargs)
+        onward = self.host.cursors.write(found.next, binding) if found.next else None
+        if not getattr(self.query, "TWO_WAY", False):
+            return ListPage(found.items, onward)
+        return TwoWayListPage(found.items, onward, self.host.cursors.write(found.prev, binding) if found.prev else None)
+
+    async def _once(self, act: Callable[[Tx], R]) -> R | Reply:
+        assert self.idempotency_key is not None
+        name = (self.who.workspace_id or self.who.organization_id, self.route.name, self.idempotency_key)
+        request = self.path.encode() + b"\0" + self.raw_body
+        result, replay = await idempotency.once(self.host.db, self.host.under_way, name, request, act)
+        return result if replay is None else Reply(replay, headers=(idempotency.REPLAYED,))
+
+    def _binding(self) -> str:
+        free: frozenset[str] = getattr(self.query, "FREE", frozenset())
+        filters = {
+            name: getattr(self.query, name)
+            for name in self.query.__struct_fields__
+            if name not in ("limit", "page", "order") and name not in free
+        }
+        where = self.who.workspace_id or self.who.organization_id
+        return f"{where} {self.route.name} {' '.join(self.params)} {msgspec.json.encode(filters).decode()}"

@@ -1,0 +1,51 @@
+"""Announcements: what happened to a resource, told inside the transaction in which it happened.
+
+Promises: what is committed is announced, and nothing else is. Subscribers run in the same transaction, which is how a
+higher room follows a lower one (an archived agent archives its deployments at the same instant) while imports still go
+down; ``api.py`` wires them. Each announcement also leaves a row, to be delivered to the outside world.
+Does not deliver.
+"""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from rota.base import ids
+from rota.base.clock import DAY
+from rota.base.who import Who
+from rota.queue import sql
+from rota.store.tx import Tx
+
+TOPIC = "outbox"
+KEPT = DAY
+"""How long an announcement waits for somebody who delivers it, in microseconds."""
+
+Subscriber: TypeAlias = Callable[[Tx, Who, str], None]
+
+_subscribers: dict[str, list[Subscriber]] = {}
+
+
+def subscribe(event: str, subscriber: Subscriber) -> None:
+    """Call ``subscriber(tx, who, id)`` inside every transaction that announces ``event``. Subscribing twice is once."""
+    waiting = _subscribers.setdefault(event, [])
+    if subscriber not in waiting:
+        waiting.append(subscriber)
+
+
+def consult(tx: Tx, who: Who, event: str, resource_id: str) -> None:
+    """Let the subscribers of ``event`` object (by raising a Refusal) to what is about to happen. Leaves no row."""
+    for subscriber in _subscribers.get(event, ()):
+        subscriber(tx, who, resource_id)
+
+
+def announce(tx: Tx, who: Who, event: str, *resource_ids: str) -> None:
+    """Say that ``event`` (``agent.archived``) happened to each of these resources."""
+    rows = [
+        (ids.new(ids.WEBHOOK_EVENT), tx.now, who.organization_id, who.workspace_id, event, resource_id)
+        for resource_id in resource_ids
+    ]
+    tx.insert(sql.ANNOUNCE, rows)
+    tx.run(sql.DROP_OLD, before=tx.now - KEPT)
+    for subscriber in _subscribers.get(event, ()):
+        for resource_id in resource_ids:
+            subscriber(tx, who, resource_id)
+    tx.wake(TOPIC)

@@ -1,0 +1,17 @@
+"""SQL of the outbox."""
+
+from rota.store.tx import Insert, Query
+
+ANNOUNCE = Insert(
+    "Leave announcements to be delivered.",
+    "outbox",
+    {
+        "id": "text",
+        "created_at": "bigint",
+        "organization_id": "text",
+        "workspace_id": "text",
+        "event": "text",
+        "resource_id": "text",
+    },
+)
+DROP_OLD = Query("Forget announcements that nobody fetched in time.", "DELETE FROM outbox WHERE created_at < :before")

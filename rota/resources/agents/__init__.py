@@ -1,0 +1,1 @@
+"""Agents: what a session is made of, kept as numbered versions that never change."""

@@ -1,0 +1,84 @@
+"""The routes of deployments."""
+
+from typing import Any
+
+from rota.base import log
+from rota.base.errors import Fault, Refusal
+from rota.http.request import Request
+from rota.http.route import Route
+from rota.resources.deployment_runs.wire import DeploymentRun, ManualTrigger
+from rota.resources.deployments import actions, wire
+from rota.resources.deployments import run as door
+
+_logger = log.get("deployments")
+
+
+async def create(req: Request) -> Any:
+    """Make a deployment."""
+    return await req.write(actions.create, req.body, req.policy)
+
+
+async def list_(req: Request) -> Any:
+    """List deployments."""
+    return await req.page(actions.list_, req.query)
+
+
+async def retrieve(req: Request) -> Any:
+    """Fetch one deployment."""
+    return await req.read(actions.get, req.id)
+
+
+async def update(req: Request) -> Any:
+    """Change a deployment."""
+    return await req.write(actions.update, req.id, req.body, req.policy)
+
+
+async def pause(req: Request) -> Any:
+    """Pause a deployment."""
+    return await req.write(actions.pause, req.id)
+
+
+async def unpause(req: Request) -> Any:
+    """Unpause a deployment."""
+    return await req.write(actions.unpause, req.id)
+
+
+async def archive(req: Request) -> Any:
+    """Archive a deployment."""
+    return await req.write(actions.archive, req.id)
+
+
+async def run(req: Request) -> Any:
+    """Fire a deployment now. What nobody foresaw was rolled back; a second transaction records that it happened."""
+    fire = door.Fire(req.who, req.id, ManualTrigger(), req.policy)
+    try:
+        return await req.batch(door.run, fire)
+    except (Refusal, Fault):
+        raise
+    except Exception as exc:
+        _logger.error("a run failed unexpectedly", deployment_id=req.id, exc_info=exc)
+        return await req.write(door.record_unknown, fire)
+
+
+_ONE = "/v1/deployments/{deployment_id}"
+
+ROUTES = [
+    Route(
+        "POST", "/v1/deployments", "deployments.create", "Create a deployment", create,
+        wire.Deployment, body=wire.CreateDeployment, writes=True, creates=True,
+    ),
+    Route(
+        "GET", "/v1/deployments", "deployments.list", "List deployments, newest first", list_,
+        wire.Deployment, query=wire.ListDeployments, paged=True,
+    ),
+    Route("GET", _ONE, "deployments.retrieve", "Retrieve a deployment", retrieve, wire.Deployment),
+    Route(
+        "POST", _ONE, "deployments.update", "Update a deployment", update,
+        wire.Deployment, body=wire.UpdateDeployment, writes=True,
+    ),
+    Route("POST", _ONE + "/pause", "deployments.pause", "Pause a deployment", pause, wire.Deployment, writes=True),
+    Route("POST", _ONE + "/unpause", "deployments.unpause", "Unpause a deployment", unpause, wire.Deployment, writes=True),
+    Route("POST", _ONE + "/archive", "deployments.archive", "Archive a deployment", archive, wire.Deployment, writes=True),
+    # Not ``writes``: in an archived workspace a run is recorded with the error that says so.
+    Route("POST", _ONE + "/run", "deployments.run", "Run a deployment now", run, DeploymentRun, creates=True),
+]  # fmt: skip

@@ -1,0 +1,1 @@
+"""Environments: where an agent's tools run, and what the network lets through."""

@@ -1,0 +1,149 @@
+"""A session's log of events: listing it, and taking in what clients send (contract, sessions: events, sending).
+
+Promises: a request's events are checked as a whole before any is stored; they are listed in the order in which they came;
+what waits for the turn engine has no ``processed_at`` yet. Does not turn sessions: it marks them as wanting a turn.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from rota.base import ids
+from rota.base.clock import from_datetime
+from rota.base.errors import Forbidden, InvalidRequest, NotFound
+from rota.base.page import Position
+from rota.base.who import Who
+from rota.resources.sessions import drafts, events, sql
+from rota.resources.sessions.events import (
+    CustomToolResult,
+    DefineOutcome,
+    InboundEvent,
+    Interrupt,
+    ToolConfirmation,
+    ToolResult,
+    UserMessage,
+)
+from rota.resources.sessions.rows import Stored, find
+from rota.resources.sessions.wire import ListEvents, SendEvents, SentEvents
+from rota.store.tx import Found, Row, Tx, page
+
+
+def list_(tx: Tx, who: Who, position: Position | None, session_id: str, query: ListEvents) -> Found:
+    """A page of the session's log, oldest first unless asked otherwise."""
+    session = find(tx, who, session_id)
+    filters: dict[str, Any] = {"types": query.types}
+    for name in ("created_at_gt", "created_at_gte", "created_at_lt", "created_at_lte"):
+        moment = getattr(query, name)
+        filters[name] = None if moment is None else from_datetime(moment)
+    found = page(
+        tx, sql.LIST_EVENTS, limit=query.limit, position=position, order=query.order, filters=filters, session_id=session.id
+    )
+    return found.map(sql.to_event)
+
+
+def append(tx: Tx, session_id: str, entries: Sequence[drafts.LogEntry], *, processed_at: int | None) -> list[Row]:
+    """Put events at the end of the log; returns their rows."""
+    row = tx.one(sql.LAST_POSITION, session_id=session_id)
+    last: int = row[0] if row else 0
+    rows: list[Row] = [
+        (session_id, last + number, ids.new(ids.EVENT), None, kind, processed_at, body)
+        for number, (kind, body) in enumerate(entries, 1)
+    ]
+    tx.insert(sql.APPEND, rows)
+    return rows
+
+
+def send(tx: Tx, who: Who, session_id: str, body: SendEvents) -> SentEvents:
+    """Take in a request's events, all or none. InvalidRequest, Forbidden or NotFound for the first that does not fit."""
+    session = find(tx, who, session_id)
+    if session.archived_at is not None or session.status == "terminated":
+        raise InvalidRequest(f"Cannot send events to archived session: {session.id}")
+    events.check(body.events, "events")
+    for index, event in enumerate(body.events):
+        _check_thread(tx, session.id, event)
+        if isinstance(event, ToolResult) and who.scope != "environment":
+            raise Forbidden(
+                f"events[{index}]: `user.tool_result` may only be sent with environment credentials (the self-hosted "
+                "runner's Session-Instance JWT); an API key or Console session cannot post this event type"
+            )
+        if isinstance(event, DefineOutcome) and tx.one(sql.OUTCOMES, session_id=session.id) is not None:
+            raise InvalidRequest(f"events[{index}]: the session already has an active outcome; wait for it to end, or interrupt it")
+    _check_answers(tx, session.id, body.events)
+    wakes = any(isinstance(event, UserMessage | DefineOutcome | ToolConfirmation | CustomToolResult) for event in body.events)
+    rows = _store(tx, session, body.events, running=wakes or session.status != "idle")
+    if wakes and session.status == "idle":
+        tx.run(sql.WANT_TURN, id=session.id, status="running", now=tx.now)
+        tx.run(sql.SET_THREAD_STATUS, session_id=session.id, status="running", now=tx.now)
+    elif session.status != "idle":
+        tx.run(sql.WANT_TURN, id=session.id, status=session.status, now=tx.now)
+    if wakes or session.status != "idle":
+        tx.wake(drafts.TURNS)
+    return SentEvents([sql.to_event((row[2], row[1], row[4], row[5], row[6])) for row in rows])
+
+
+def _store(tx: Tx, session: Stored, sent: Sequence[InboundEvent], *, running: bool) -> list[Row]:
+    """The events' rows. Answers and outcomes are taken up on receipt; so is an interrupt when there is nothing to interrupt."""
+    row = tx.one(sql.LAST_POSITION, session_id=session.id)
+    last: int = row[0] if row else 0
+    rows: list[Row] = []
+    for number, event in enumerate(sent, 1):
+        stored = drafts.event_row(session.id, last + number, drafts.entry_of(event), tx.now)
+        if isinstance(event, CustomToolResult | ToolResult) or (isinstance(event, Interrupt) and not running):
+            stored = (*stored[:5], tx.now, stored[6])
+        rows.append(stored)
+    tx.insert(sql.APPEND, rows)
+    return rows
+
+
+def _check_thread(tx: Tx, session_id: str, event: InboundEvent) -> None:
+    """Only an interrupt's thread is taken at its word; answers are routed by the call that they answer."""
+    thread_id = getattr(event, "session_thread_id", None)
+    if isinstance(event, Interrupt) and isinstance(thread_id, str):
+        if not thread_id.startswith(ids.THREAD):
+            raise InvalidRequest(f"Invalid session_thread_id: {thread_id}")
+        if tx.one(sql.GET_THREAD, session_id=session_id, id=thread_id) is None:
+            raise NotFound(f"Thread not found: {thread_id}")
+
+
+_ANSWERABLE = {
+    "user.tool_confirmation": ("agent.tool_use", "agent.mcp_tool_use"),
+    "user.custom_tool_result": ("agent.custom_tool_use",),
+    "user.tool_result": ("agent.tool_use",),
+}
+
+
+def _check_answers(tx: Tx, session_id: str, sent: Sequence[InboundEvent]) -> None:
+    """Each answer must name a call of this session that still waits for one, once. InvalidRequest otherwise."""
+    named = [(event, target) for event in sent if (target := _target(event)) is not None]
+    if not named:
+        return
+    calls = {row[0]: row for row in tx.all(sql.FIND_CALLS, session_id=session_id, ids=[target for _, target in named])}
+    answered = {
+        _answered(msgspec.json.decode(row[0], type=dict[str, Any])) for row in tx.all(sql.ANSWERS, session_id=session_id)
+    }
+    for event, target in named:
+        name = "custom_tool_use_id" if isinstance(event, CustomToolResult) else "tool_use_id"
+        call = calls.get(target)
+        if call is None or call[1] not in _ANSWERABLE[events.name_of(event)]:
+            raise InvalidRequest(f"{name}: {target} is not a tool call of this session that can be answered this way")
+        if isinstance(event, ToolConfirmation) and _permission(call[2]) != "ask":
+            raise InvalidRequest(f"tool_use_id: {target} did not ask for confirmation")
+        if target in answered:
+            raise InvalidRequest(f"{name}: {target} has already been answered")
+        answered.add(target)
+
+
+def _target(event: InboundEvent) -> str | None:
+    if isinstance(event, CustomToolResult):
+        return event.custom_tool_use_id
+    return event.tool_use_id if isinstance(event, ToolConfirmation | ToolResult) else None
+
+
+def _answered(body: dict[str, Any]) -> str | None:
+    return body.get("tool_use_id") or body.get("custom_tool_use_id") or body.get("mcp_tool_use_id")
+
+
+def _permission(body: str) -> str | None:
+    return msgspec.json.decode(body, type=dict[str, Any]).get("evaluated_permission")
+

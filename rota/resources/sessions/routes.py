@@ -1,0 +1,112 @@
+"""The routes of sessions, their events, threads and resources."""
+
+from functools import partial
+from typing import Any
+
+from rota.http.request import Request
+from rota.http.route import Route
+from rota.resources.sessions import actions, log, mounts, threads, wire
+
+
+async def create(req: Request) -> Any:
+    """Make a session."""
+    return await req.write(actions.create, req.body, req.policy)
+
+
+async def list_(req: Request) -> Any:
+    """List sessions."""
+    return await req.page(actions.list_, req.query)
+
+
+async def retrieve(req: Request) -> Any:
+    """Fetch one session."""
+    return await req.read(actions.get, req.id)
+
+
+async def update(req: Request) -> Any:
+    """Change a session."""
+    return await req.write(actions.update, req.id, req.body)
+
+
+async def archive(req: Request) -> Any:
+    """Archive a session."""
+    return await req.write(actions.archive, req.id)
+
+
+async def delete(req: Request) -> Any:
+    """Delete a session."""
+    return await req.write(actions.delete, req.id)
+
+
+async def list_events(req: Request) -> Any:
+    """List a session's events."""
+    return await req.page(log.list_, req.id, req.query)
+
+
+async def send_events(req: Request) -> Any:
+    """Send events to a session."""
+    return await req.write(log.send, req.id, req.body)
+
+
+async def list_resources(req: Request) -> Any:
+    """List what is mounted in a session."""
+    return await req.page(threads.list_resources, req.id, req.query)
+
+
+async def list_threads(req: Request) -> Any:
+    """List a session's threads."""
+    return await req.page(threads.list_, req.id, req.query)
+
+
+async def retrieve_thread(req: Request) -> Any:
+    """Fetch one thread."""
+    return await req.read(threads.get, *req.params)
+
+
+async def list_thread_events(req: Request) -> Any:
+    """List a thread's events."""
+    return await req.page(threads.list_events, *req.params, req.query)
+
+
+_route = partial(Route, dialect="proto")
+_ONE = "/v1/sessions/{session_id}"
+_THREAD = _ONE + "/threads/{thread_id}"
+
+ROUTES = [
+    _route(
+        "POST", "/v1/sessions", "sessions.create", "Create a session", create,
+        wire.Session, body=wire.CreateSession, writes=True, creates=True,
+    ),
+    _route(
+        "GET", "/v1/sessions", "sessions.list", "List sessions, newest first unless asked otherwise", list_,
+        wire.Session, query=wire.ListSessions, paged=True,
+    ),
+    _route("GET", _ONE, "sessions.retrieve", "Retrieve a session", retrieve, wire.Session),
+    _route(
+        "POST", _ONE, "sessions.update", "Update a session", update,
+        wire.Session, body=wire.UpdateSession, writes=True,
+    ),
+    _route("DELETE", _ONE, "sessions.delete", "Delete a session", delete, wire.SessionDeleted, writes=True),
+    _route("POST", _ONE + "/archive", "sessions.archive", "Archive a session", archive, wire.Session, writes=True),
+    _route(
+        "GET", _ONE + "/events", "sessions.events.list", "List a session's events", list_events,
+        wire.Event, query=wire.ListEvents, paged=True,
+    ),
+    _route(
+        "POST", _ONE + "/events", "sessions.events.send", "Send events to a session", send_events,
+        wire.SentEvents, body=wire.SendEvents, writes=True, creates=True,
+    ),
+    _route(
+        "GET", _ONE + "/resources", "sessions.resources.list", "List what is mounted in a session", list_resources,
+        mounts.SessionResource, query=wire.ListResources, paged=True,
+    ),
+    _route(
+        "GET", _ONE + "/threads", "sessions.threads.list", "List a session's threads", list_threads,
+        wire.Thread, query=wire.ListThreads, paged=True,
+    ),
+    _route("GET", _THREAD, "sessions.threads.retrieve", "Retrieve a thread", retrieve_thread, wire.Thread),
+    _route(
+        "GET", _THREAD + "/events", "sessions.threads.events.list", "List a thread's events", list_thread_events,
+        wire.Event, query=wire.ListThreadEvents, paged=True,
+    ),
+]  # fmt: skip

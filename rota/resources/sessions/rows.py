@@ -1,0 +1,64 @@
+"""A session's row, read and written: what actions on sessions, their log and their threads have in common."""
+
+from msgspec import Struct
+
+from rota.base.errors import NotFound
+from rota.base.who import Who
+from rota.base.wire import encode
+from rota.resources.sessions import sql
+from rota.resources.sessions.drafts import AgentRef
+from rota.resources.sessions.wire import Status
+from rota.store.tx import Row, Tx
+
+
+class Stored(Struct, frozen=True, kw_only=True):
+    """A session's row, decoded."""
+
+    id: str
+    created_at: int
+    updated_at: int
+    archived_at: int | None
+    status: Status
+    agent_ref: AgentRef
+    environment_id: str
+    deployment_id: str | None
+    self_hosted: bool
+    body: sql.Body
+
+
+def find(tx: Tx, who: Who, session_id: str) -> Stored:
+    """The session's row. NotFound. The older prefix ``session_`` is understood."""
+    if session_id.startswith("session_"):
+        session_id = "sesn_" + session_id.removeprefix("session_")
+    row = tx.one(sql.GET, id=session_id, workspace_id=who.workspace_id)
+    if row is None:
+        raise NotFound(f"Session `{session_id}` not found.")
+    return stored(row)
+
+
+def stored(row: Row) -> Stored:
+    """A row of ``sql.GET`` or ``sql.LIST``, decoded."""
+    return Stored(
+        id=row[0],
+        created_at=row[1],
+        updated_at=row[2],
+        archived_at=row[3],
+        status=row[4],
+        agent_ref=(row[5], row[6]),
+        environment_id=row[7],
+        deployment_id=row[8],
+        self_hosted=bool(row[9]),
+        body=sql.body_of(row[10]),
+    )
+
+
+def save(tx: Tx, session: Stored) -> None:
+    """Write back what may change."""
+    tx.run(
+        sql.UPDATE,
+        id=session.id,
+        updated_at=session.updated_at,
+        archived_at=session.archived_at,
+        status=session.status,
+        body=encode(session.body).decode(),
+    )

@@ -1,0 +1,196 @@
+"""Where sessions, threads and events rest."""
+
+import msgspec
+from msgspec import Raw, Struct
+
+from rota.base.clock import to_datetime
+from rota.base.wire import Metadata, encode
+from rota.resources.agents.sql import VersionBody
+from rota.resources.sessions.mounts import SessionResource
+from rota.resources.sessions.wire import Budget, OutcomeEvaluation, Usage
+from rota.store.tx import Insert, Listing, Query, Row
+
+_COLUMNS = """id, created_at, updated_at, archived_at, status, agent_id, agent_version, environment_id, deployment_id,
+       self_hosted, body"""
+
+INSERT = Insert(
+    "Keep new sessions.",
+    "sessions",
+    {
+        "id": "text",
+        "workspace_id": "text",
+        "created_at": "bigint",
+        "updated_at": "bigint",
+        "status": "text",
+        "agent_id": "text",
+        "agent_version": "bigint",
+        "environment_id": "text",
+        "self_hosted": "bigint",
+        "deployment_id": "text",
+        "wants_turn_at": "bigint",
+        "run_epoch": "bigint",
+        "body": "text",
+    },
+)
+INSERT_THREADS = Insert(
+    "Keep new threads.",
+    "session_threads",
+    {
+        "session_id": "text",
+        "id": "text",
+        "parent_thread_id": "text",
+        "created_at": "bigint",
+        "updated_at": "bigint",
+        "status": "text",
+        "body": "text",
+    },
+)
+APPEND = Insert(
+    "Append events to their sessions' logs.",
+    "session_events",
+    {
+        "session_id": "text",
+        "position": "bigint",
+        "id": "text",
+        "thread_id": "text",
+        "type": "text",
+        "processed_at": "bigint",
+        "body": "text",
+    },
+)
+KEEP_TOKENS = Insert(
+    "Keep sealed repository tokens.", "session_tokens", {"session_id": "text", "resource_id": "text", "sealed": "bytea"}
+)
+GET = Query(
+    "One session of a workspace.", f"SELECT {_COLUMNS} FROM sessions WHERE id = :id AND workspace_id = :workspace_id"
+)
+LIST = Listing(
+    "Sessions of a workspace by age.",
+    f"SELECT {_COLUMNS} FROM sessions WHERE workspace_id = :workspace_id",
+    filters={
+        "live": "archived_at IS NULL AND status <> 'terminated' AND :live = 1",
+        "agent_id": "agent_id = :agent_id",
+        "agent_version": "agent_version = :agent_version",
+        "deployment_id": "deployment_id = :deployment_id",
+        "memory_store_id": "id IN (SELECT session_id FROM session_memory_stores WHERE memory_store_id = :memory_store_id)",
+        "statuses": "status = ANY(:statuses)",
+        "created_at_gt": "created_at > :created_at_gt",
+        "created_at_gte": "created_at >= :created_at_gte",
+        "created_at_lt": "created_at < :created_at_lt",
+        "created_at_lte": "created_at <= :created_at_lte",
+    },
+)
+UPDATE = Query(
+    "Replace a session's changeable parts.",
+    """UPDATE sessions SET updated_at = :updated_at, archived_at = :archived_at, status = :status, body = :body
+       WHERE id = :id""",
+)
+WANT_TURN = Query(
+    "Mark a session for the turn engine, and show it running.",
+    "UPDATE sessions SET status = :status, wants_turn_at = :now, updated_at = :now WHERE id = :id",
+)
+DELETE = Query("Remove a session.", "DELETE FROM sessions WHERE id = :id")
+DELETE_THREADS = Query("Remove a session's threads.", "DELETE FROM session_threads WHERE session_id = :id")
+DELETE_EVENTS = Query("Remove a session's log.", "DELETE FROM session_events WHERE session_id = :id")
+DELETE_TOKENS = Query("Remove a session's sealed tokens.", "DELETE FROM session_tokens WHERE session_id = :id")
+DELETE_STORES = Query("Remove a session's store attachments.", "DELETE FROM session_memory_stores WHERE session_id = :id")
+COUNT_SELF_HOSTED = Query(
+    "Live sessions of a self-hosted environment.",
+    """SELECT count(*) FROM sessions
+       WHERE environment_id = :environment_id AND self_hosted = 1 AND archived_at IS NULL""",
+)
+
+_THREAD_COLUMNS = "id, created_at, updated_at, archived_at, parent_thread_id, status, body"
+LIST_THREADS = Listing(
+    "Threads of a session in order of creation.",
+    f"SELECT {_THREAD_COLUMNS} FROM session_threads WHERE session_id = :session_id",
+    filters={"statuses": "status = ANY(:statuses)"},
+)
+GET_THREAD = Query(
+    "One thread of a session.",
+    f"SELECT {_THREAD_COLUMNS} FROM session_threads WHERE session_id = :session_id AND id = :id",
+)
+SET_THREAD_STATUS = Query(
+    "Show a session's primary thread in a new status.",
+    """UPDATE session_threads SET status = :status, updated_at = :now
+       WHERE session_id = :session_id AND parent_thread_id IS NULL""",
+)
+
+_EVENT_COLUMNS = "id, position, type, processed_at, body"
+_TIMES = {
+    "created_at_gt": "processed_at > :created_at_gt",
+    "created_at_gte": "processed_at >= :created_at_gte",
+    "created_at_lt": "processed_at < :created_at_lt",
+    "created_at_lte": "processed_at <= :created_at_lte",
+}
+LIST_EVENTS = Listing(
+    "A session's log as its primary view.",
+    f"SELECT {_EVENT_COLUMNS} FROM session_events WHERE session_id = :session_id AND thread_id IS NULL",
+    filters={"types": "type = ANY(:types)", **_TIMES},
+    key=("position", "id"),
+)
+LIST_PRIMARY_EVENTS = Listing(
+    "The primary thread's own log: the session's view without what concerns the session as a whole.",
+    f"""SELECT {_EVENT_COLUMNS} FROM session_events WHERE session_id = :session_id AND thread_id IS NULL
+        AND type NOT IN ('session.status_running', 'session.status_idle', 'session.status_rescheduled',
+                         'session.status_terminated', 'session.usage', 'session.updated')""",
+    key=("position", "id"),
+)
+LIST_THREAD_EVENTS = Listing(
+    "A child thread's log.",
+    f"SELECT {_EVENT_COLUMNS} FROM session_events WHERE session_id = :session_id AND thread_id = :thread_id",
+    key=("position", "id"),
+)
+LAST_POSITION = Query(
+    "Where a session's log ends.", "SELECT coalesce(max(position), 0) FROM session_events WHERE session_id = :session_id"
+)
+FIND_CALLS = Query(
+    "Events that an answer may refer to.",
+    "SELECT id, type, body, thread_id FROM session_events WHERE session_id = :session_id AND id = ANY(:ids)",
+)
+ANSWERS = Query(
+    "What has been answered in a session so far.",
+    """SELECT body FROM session_events WHERE session_id = :session_id AND type IN
+       ('user.tool_confirmation', 'user.custom_tool_result', 'user.tool_result', 'agent.tool_result', 'agent.mcp_tool_result')""",
+)
+OUTCOMES = Query(
+    "Outcomes that were defined and not yet judged for good.",
+    """SELECT id FROM session_events WHERE session_id = :session_id AND type = 'user.define_outcome'
+       AND NOT EXISTS (SELECT 1 FROM session_events AS verdict WHERE verdict.session_id = :session_id
+                       AND verdict.type = 'span.outcome_evaluation_end' AND verdict.position > session_events.position
+                       AND verdict.body NOT LIKE '%needs_revision%')""",
+)
+
+
+class Body(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The fields that SQL never looks at. ``agent`` only when the snapshot differs from the agent's version."""
+
+    title: str | None = None
+    metadata: Metadata = {}
+    resources: list[SessionResource] = []
+    vault_ids: list[str] = []
+    budget: Budget | None = None
+    agent: VersionBody | None = None
+    usage: Usage = Usage()
+    active_seconds: float = 0.0
+    outcome_evaluations: list[OutcomeEvaluation] = []
+
+
+class ThreadBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a thread has consumed; nothing until it has run."""
+
+    usage: Usage | None = None
+    active_seconds: float | None = None
+    ended_at: int | None = None
+
+
+body_of = msgspec.json.Decoder(Body).decode
+thread_body_of = msgspec.json.Decoder(ThreadBody).decode
+
+
+def to_event(row: Row) -> Raw:
+    """An event as it goes out, spliced from its stored JSON: events can be large, and nothing in them needs a look."""
+    event_id, _, kind, processed_at, body = row
+    moment = "null" if processed_at is None else encode(to_datetime(processed_at)).decode()
+    rest = body[1:] if body == "{}" else "," + body[1:]
+    return Raw(f'{{"id":"{event_id}","type":"{kind}","processed_at":{moment}{rest}'.encode())

@@ -1,0 +1,89 @@
+"""Threads of a session, and what is mounted in it: reading (contract, threads and resources)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rota.base.clock import SECOND, to_datetime, to_datetime_or_none
+from rota.base.errors import NotFound
+from rota.base.page import Position
+from rota.base.who import Who
+from rota.resources.agents import actions as agents
+from rota.resources.agents.wire import ThreadAgent
+from rota.resources.sessions import sql
+from rota.resources.sessions.rows import Stored, find
+from rota.resources.sessions.wire import ListResources, ListThreadEvents, ListThreads, Stats, Thread
+from rota.store.tx import Found, Row, Tx, page
+
+
+def list_(tx: Tx, who: Who, position: Position | None, session_id: str, query: ListThreads) -> Found:
+    """A page of a session's threads, the primary one first."""
+    session = find(tx, who, session_id)
+    found = page(
+        tx, sql.LIST_THREADS, limit=query.limit, position=position, order="asc",
+        filters={"statuses": query.statuses}, session_id=session.id,
+    )  # fmt: skip
+    agent = _agent(tx, session)
+    return found.map(lambda row: _to_thread(tx, session, row, agent))
+
+
+def get(tx: Tx, who: Who, session_id: str, thread_id: str) -> Thread:
+    """One thread. NotFound."""
+    session = find(tx, who, session_id)
+    row = tx.one(sql.GET_THREAD, session_id=session.id, id=thread_id)
+    if row is None:
+        raise NotFound(f"Thread not found: {thread_id}")
+    return _to_thread(tx, session, row, _agent(tx, session))
+
+
+def list_events(
+    tx: Tx, who: Who, position: Position | None, session_id: str, thread_id: str, query: ListThreadEvents
+) -> Found:
+    """A page of a thread's own log."""
+    session = find(tx, who, session_id)
+    row = tx.one(sql.GET_THREAD, session_id=session.id, id=thread_id)
+    if row is None:
+        raise NotFound(f"Thread not found: {thread_id}")
+    parameters: dict[str, Any] = {"session_id": session.id}
+    listing = sql.LIST_PRIMARY_EVENTS
+    if row[4] is not None:
+        listing = sql.LIST_THREAD_EVENTS
+        parameters["thread_id"] = thread_id
+    found = page(tx, listing, limit=query.limit, position=position, order=query.order, filters=None, **parameters)
+    return found.map(sql.to_event)
+
+
+def list_resources(tx: Tx, who: Who, position: Position | None, session_id: str, query: ListResources) -> Found:
+    """A page of what is mounted, in order of attachment. The list lives in one row, so a place in it is an index."""
+    resources = find(tx, who, session_id).body.resources
+    start = position.at if position is not None else 0
+    end = start + query.limit
+    onward = Position(end, "", "asc") if end < len(resources) else None
+    return Found(resources[start:end], onward)
+
+
+def _agent(tx: Tx, session: Stored) -> ThreadAgent:
+    if session.body.agent is not None:
+        return agents.thread_agent(agents.override(session.agent_ref, session.body.agent))
+    found: Mapping[Any, agents.AgentVersion] = agents.versions_many(tx, [session.agent_ref])
+    return agents.thread_agent(found[session.agent_ref])
+
+
+def _to_thread(tx: Tx, session: Stored, row: Row, agent: ThreadAgent) -> Thread:
+    thread_id, created_at, updated_at, archived_at, parent_thread_id, status, text = row
+    body = sql.thread_body_of(text)
+    stats = None
+    if body.active_seconds is not None:
+        ended = body.ended_at or session.archived_at or tx.now
+        stats = Stats(active_seconds=body.active_seconds, duration_seconds=max(0, ended - created_at) / SECOND)
+    return Thread(
+        id=thread_id,
+        session_id=session.id,
+        parent_thread_id=parent_thread_id,
+        agent=agent,
+        status=status,
+        stats=stats,
+        usage=body.usage,
+        created_at=to_datetime(created_at),
+        updated_at=to_datetime(updated_at),
+        archived_at=to_datetime_or_none(archived_at),
+    )

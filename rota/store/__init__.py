@@ -1,0 +1,1 @@
+"""CELLAR. One SQL layer over two databases: transactions as plain functions, named queries, migrations. Knows no resource."""

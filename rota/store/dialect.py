@@ -1,0 +1,66 @@
+"""The whole list of differences between the two databases, as far as SQL text goes.
+
+SQL is written once, in the common subset, with ``:name`` parameters. What is rewritten:
+
+=====================  ======================================  =============================
+written                SQLite                                  PostgreSQL
+=====================  ======================================  =============================
+``:name``              ``:name``                               ``%(name)s``
+``= ANY(:names)``      ``IN (SELECT value FROM json_each())``  ``= ANY(%(names)s)``
+``TEXT``               ``TEXT`` (byte order)                   ``text COLLATE "C"``
+``INTEGER``            ``INTEGER`` (64 bit)                    ``bigint``
+``BLOB``               ``BLOB``                                ``bytea``
+``WITHOUT ROWID``      kept: one B-tree instead of two         dropped
+``-- only: sqlite``    kept up to the next blank line          dropped up to there
+``-- only: postgres``  dropped                                 kept
+=====================  ======================================  =============================
+
+Everything else (upsert, RETURNING, CTEs, row comparison, partial indexes, CHECK) both understand as it stands.
+"""
+
+import re
+from typing import Literal, TypeAlias
+
+Name: TypeAlias = Literal["sqlite", "postgres"]
+
+_PARAMETER = re.compile(r"(?<![:\w]):([a-z_]\w*)")
+_SET = re.compile(r"= ANY\(:(\w+)\)")
+_ONLY = re.compile(r"^-- only: (sqlite|postgres)\n(.*?)(?=^\s*$|\Z)", re.MULTILINE | re.DOTALL)
+_COMMENT = re.compile(r"--[^\n]*")
+_TYPES = [
+    (re.compile(r"\bTEXT\b"), 'text COLLATE "C"'),
+    (re.compile(r"\bINTEGER\b"), "bigint"),
+    (re.compile(r"\bBLOB\b"), "bytea"),
+    (re.compile(r"\s*WITHOUT ROWID"), ""),
+]
+
+
+def set_names(sql: str) -> frozenset[str]:
+    """The parameters of ``sql`` that stand for a set of values."""
+    return frozenset(_SET.findall(sql))
+
+
+def query(sql: str, name: Name) -> str:
+    """A named query in the words of one database."""
+    if name == "sqlite":
+        return _SET.sub(r"IN (SELECT value FROM json_each(:\1))", sql)
+    return _PARAMETER.sub(r"%(\1)s", sql.replace("%", "%%"))
+
+
+def insert(table: str, columns: dict[str, str], name: Name, suffix: str = "") -> str:
+    """The statement that inserts many rows at once: a prepared row for SQLite, arrays for PostgreSQL."""
+    names = ", ".join(columns)
+    if name == "sqlite":
+        return f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(columns))}) {suffix}".rstrip()
+    arrays = ", ".join(f"%s::{kind}[]" for kind in columns.values())
+    return f"INSERT INTO {table} ({names}) SELECT * FROM unnest({arrays}) {suffix}".rstrip()
+
+
+def schema(sql: str, name: Name) -> str:
+    """A migration file in the words of one database."""
+    sql = _ONLY.sub(lambda m: m[2] if m[1] == name else "", sql)
+    if name == "postgres":
+        sql = _COMMENT.sub("", sql)
+        for pattern, replacement in _TYPES:
+            sql = pattern.sub(replacement, sql)
+    return sql

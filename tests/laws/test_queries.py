@@ -1,0 +1,101 @@
+"""Every named query is one that both databases understand, and says what it is for."""
+
+import importlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from rota.base.clock import HandClock
+from rota.store.tx import Insert, Listing, Query
+from tests.conftest import open_and_close
+
+ROOT = Path(__file__).parents[2]
+MODULES = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in sorted((ROOT / "rota").rglob("*.py"))
+    if path.name == "sql.py" or path.parent.name == "store"
+]
+
+
+def named() -> Iterator[tuple[str, Query | Insert | Listing]]:
+    for module in MODULES:
+        for name, value in vars(importlib.import_module(module)).items():
+            if isinstance(value, Query | Insert | Listing):
+                yield f"{module}.{name}", value
+
+
+def texts() -> Iterator[tuple[str, Query | Insert]]:
+    """The queries, each listing in every direction, bare, with each filter alone, and with all of them."""
+    for name, value in named():
+        if not isinstance(value, Listing):
+            yield name, value
+            continue
+        for order in ("asc", "desc"):
+            for names in {(), *((each,) for each in value.filters), tuple(value.filters)}:
+                for seek in (False, True):
+                    yield f"{name}({','.join(names)} {order} {seek})", value.query(names, order, seek=seek)
+
+
+def test_there_are_queries() -> None:
+    assert len(list(named())) > 40
+
+
+@pytest.mark.parametrize(("name", "value"), list(named()), ids=[name for name, _ in named()])
+def test_a_query_says_what_it_is_for(name: str, value: Query | Insert | Listing) -> None:
+    assert value.note.endswith((".", ")")), name
+    assert len(value.note) > 8, name
+
+
+def test_every_query_prepares_on_sqlite(tmp_path: Path, clock: HandClock) -> None:
+    path = tmp_path / "rota.db"
+    open_and_close(f"sqlite:///{path}")
+    connection = sqlite3.connect(path)
+    for name, value in texts():
+        parameters = {key: None for key in _parameters(value)} if isinstance(value, Query) else [None] * len(value.columns)
+        for key in value.sets if isinstance(value, Query) else ():
+            parameters[key] = "[]"  # type: ignore[index, call-overload]
+        try:
+            connection.execute("EXPLAIN " + value.sqlite, parameters)
+        except sqlite3.Error as exc:
+            pytest.fail(f"{name}: {exc}")
+    connection.close()
+
+
+def test_every_query_prepares_on_postgres(postgres_url: str) -> None:
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        for number, (name, value) in enumerate(texts()):
+            text = value.postgres
+            if isinstance(value, Query):
+                for position, key in enumerate(_parameters(value), 1):
+                    text = text.replace(f"%({key})s", f"${position}")
+            else:
+                for position in range(1, len(value.columns) + 1):
+                    text = text.replace("%s", f"${position}", 1)
+            try:
+                connection.execute(f"PREPARE q{number} AS {text.replace('%%', '%')}")  # type: ignore[arg-type]
+            except psycopg.Error as exc:
+                pytest.fail(f"{name}: {exc}")
+
+
+def test_a_list_is_walked_by_an_index_and_never_sorted(tmp_path: Path) -> None:
+    path = tmp_path / "rota.db"
+    open_and_close(f"sqlite:///{path}")
+    connection = sqlite3.connect(path)
+    for name, value in named():
+        if not isinstance(value, Listing) or value.key[0] != "created_at":
+            continue
+        for seek in (False, True):
+            query = value.query((), "desc", seek=seek)
+            plan = connection.execute("EXPLAIN QUERY PLAN " + query.sqlite, dict.fromkeys(_parameters(query))).fetchall()
+            assert not any("TEMP B-TREE" in row[3] for row in plan), (name, plan)
+    connection.close()
+
+
+def _parameters(query: Query | Insert) -> list[str]:
+    import re
+
+    assert isinstance(query, Query)
+    return list(dict.fromkeys(re.findall(r"(?<![:\w]):([a-z_]\w*)", query.text)))

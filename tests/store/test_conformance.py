@@ -1,0 +1,259 @@
+"""One suite over both databases: what every room relies on."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rota.base.clock import HandClock
+from rota.base.errors import InvalidRequest, Refusal
+from rota.store.db import Db, open_db
+from rota.store.tx import Insert, Listing, Query, Tx, page
+
+PUT = Insert("Keep facts.", "installation", {"key": "text", "value": "text"})
+GET = Query("One fact.", "SELECT value FROM installation WHERE key = :key")
+ALL = Query("Facts by key.", "SELECT key FROM installation WHERE key = ANY(:keys) ORDER BY key")
+SET = Query("Change a fact.", "UPDATE installation SET value = :value WHERE key = :key")
+COUNT = Query("How many facts.", "SELECT count(*) FROM installation")
+WALK = Listing(
+    "Facts in order.",
+    "SELECT key, length(value) FROM installation WHERE key <> :never",
+    key=("length(value)", "key"),
+)
+
+
+class Store:
+    """A database with its own event loop."""
+
+    def __init__(self, db: Db, runner: asyncio.Runner) -> None:
+        self.db = db
+        self.runner = runner
+
+    def write(self, fn: Any, *args: Any) -> Any:
+        return self.runner.run(self._wait(lambda: self.db.write(fn, *args)))
+
+    def read(self, fn: Any, *args: Any) -> Any:
+        return self.runner.run(self._wait(lambda: self.db.read(fn, *args)))
+
+    def batch(self, fn: Any, items: Sequence[Any]) -> list[Any]:
+        async def together() -> list[Any]:
+            return await asyncio.gather(*(self.db.batch(fn, item) for item in items), return_exceptions=True)
+
+        return self.runner.run(together())
+
+    @staticmethod
+    async def _wait(start: Any) -> Any:
+        return await start()
+
+
+@pytest.fixture
+def store(database_url: str, clock: HandClock) -> Iterator[Store]:
+    with asyncio.Runner() as runner:
+        store = Store(open_db(database_url, clock, serving=True), runner)
+        yield store
+        runner.run(store.db.close())
+
+
+def put(tx: Tx, *keys: str) -> None:
+    tx.insert(PUT, [(key, "v") for key in keys])
+
+
+def test_what_was_written_is_read(store: Store) -> None:
+    store.write(put, "a", "b")
+    assert store.read(lambda tx: tx.one(GET, key="a")) == ("v",)
+    assert store.read(lambda tx: tx.one(GET, key="z")) is None
+
+
+def test_a_set_of_keys_is_one_query(store: Store) -> None:
+    store.write(put, "a", "b", "c")
+    assert store.read(lambda tx: tx.all(ALL, keys=["c", "a", "nobody"])) == [("a",), ("c",)]
+    assert store.read(lambda tx: tx.all(ALL, keys=[])) == []
+
+
+def test_a_refused_write_leaves_nothing_behind(store: Store) -> None:
+    def refuse(tx: Tx) -> None:
+        put(tx, "a")
+        raise InvalidRequest("no")
+
+    with pytest.raises(InvalidRequest):
+        store.write(refuse)
+    assert store.read(lambda tx: tx.one(COUNT)) == (0,)
+
+
+def test_a_change_tells_how_many_rows_it_touched(store: Store) -> None:
+    store.write(put, "a")
+    assert store.write(lambda tx: tx.run(SET, key="a", value="w")) == 1
+    assert store.write(lambda tx: tx.run(SET, key="b", value="w")) == 0
+
+
+def test_reading_cannot_write(store: Store) -> None:
+    if store.db.name == "sqlite":
+        with pytest.raises(Exception, match="readonly"):
+            store.read(put, "a")
+
+
+def test_items_that_wait_travel_as_one_set_and_each_gets_its_own_outcome(store: Store) -> None:
+    sizes: list[int] = []
+
+    def act(tx: Tx, items: Sequence[int]) -> list[int | Refusal]:
+        sizes.append(len(items))
+        put(tx, *(str(item) for item in items if item >= 0))
+        return [item if item >= 0 else InvalidRequest(f"{item} is negative") for item in items]
+
+    outcomes = store.batch(act, [*range(200), -1])
+    assert outcomes[:200] == list(range(200))
+    assert isinstance(outcomes[200], InvalidRequest)
+    assert len(sizes) < 30
+    assert max(sizes) <= 64
+    assert store.read(lambda tx: tx.one(COUNT)) == (200,)
+
+
+def test_one_item_that_breaks_a_set_does_not_take_the_others_with_it(store: Store) -> None:
+    def act(tx: Tx, items: Sequence[str]) -> list[str]:
+        put(tx, *items)
+        if "bad" in items:
+            raise ZeroDivisionError
+        return list(items)
+
+    outcomes = store.batch(act, ["a", "bad", "b"])
+    assert outcomes[0] == "a"
+    assert outcomes[2] == "b"
+    assert isinstance(outcomes[1], ZeroDivisionError)
+    assert store.read(lambda tx: tx.all(ALL, keys=["a", "bad", "b"])) == [("a",), ("b",)]
+
+
+def test_a_group_of_writes_shares_a_commit_but_not_its_failures(store: Store) -> None:
+    def one(tx: Tx, key: str) -> str:
+        put(tx, key)
+        if key == "k3":
+            raise InvalidRequest("not this one")
+        return key
+
+    async def together() -> list[Any]:
+        return await asyncio.gather(*(store.db.write(one, f"k{n}") for n in range(8)), return_exceptions=True)
+
+    outcomes = store.runner.run(together())
+    assert [outcome for outcome in outcomes if isinstance(outcome, str)] == ["k0", "k1", "k2", "k4", "k5", "k6", "k7"]
+    assert store.read(lambda tx: tx.one(COUNT)) == (7,)
+
+
+def test_writes_are_serializable(store: Store) -> None:
+    """Forty callers each read a number and write it back greater by one; none is lost."""
+    store.write(lambda tx: tx.insert(PUT, [("n", "0")]))
+
+    def add(tx: Tx) -> None:
+        row = tx.one(GET, key="n")
+        assert row is not None
+        tx.run(SET, key="n", value=str(int(row[0]) + 1))
+
+    async def together() -> None:
+        await asyncio.gather(*(store.db.write(add) for _ in range(40)))
+
+    store.runner.run(together())
+    assert store.read(lambda tx: tx.one(GET, key="n")) == ("40",)
+
+
+def test_two_writers_that_both_look_before_they_leap_do_not_both_leap(store: Store) -> None:
+    """The classic write skew: each inserts only if the other's row is not there."""
+
+    def leap(tx: Tx, mine: str, other: str) -> bool:
+        if tx.one(GET, key=other) is None:
+            put(tx, mine)
+            return True
+        return False
+
+    async def round_(number: int) -> list[bool]:
+        a, b = f"a{number}", f"b{number}"
+        return list(await asyncio.gather(store.db.write(leap, a, b), store.db.write(leap, b, a)))
+
+    for number in range(20):
+        assert sorted(store.runner.run(round_(number))) == [False, True]
+
+
+def test_a_wake_up_comes_after_a_commit_and_never_after_a_refusal(store: Store) -> None:
+    heard: list[int] = []
+    store.db.subscribe("bell", lambda: heard.append(1))
+
+    def ring(tx: Tx, fail: bool) -> None:
+        tx.wake("bell")
+        if fail:
+            raise InvalidRequest("no")
+
+    with pytest.raises(InvalidRequest):
+        store.write(ring, True)
+    assert heard == []
+    store.write(ring, False)
+    store.read(lambda tx: None)
+    assert heard == [1]
+
+
+def test_a_touched_topic_shows_in_the_stamps_of_another_process(store: Store, database_url: str, clock: HandClock) -> None:
+    async def scenario() -> None:
+        other = open_db(database_url, clock)
+        before = store.db.stamp("keys")
+        await other.write(lambda tx: tx.touch("keys"))
+        async with asyncio.timeout(5):
+            while store.db.stamp("keys") == before:
+                await asyncio.sleep(0)
+        await other.close()
+
+    store.runner.run(scenario())
+
+
+def test_pages_walk_forwards_and_back_without_loss_or_repetition(store: Store) -> None:
+    store.write(lambda tx: tx.insert(PUT, [(f"k{n:03}", "v" * (n // 3 + 1)) for n in range(50)]))
+    for order in ("asc", "desc"):
+        pages: list[list[str]] = []
+        position = None
+        last = None
+        while True:
+            found = store.read(lambda tx, p=position: page(tx, WALK, limit=7, position=p, order=order, never=""))
+            pages.append([row[0] for row in found.items])
+            last, position = found, found.next
+            if position is None:
+                break
+        walked = [key for each in pages for key in each]
+        assert walked == sorted(walked, reverse=order == "desc")
+        assert len(walked) == len(set(walked)) == 50
+        back = store.read(lambda tx, p=last.prev: page(tx, WALK, limit=7, position=p, order=order, never=""))
+        assert [row[0] for row in back.items] == pages[-2]
+
+
+def test_the_time_of_a_transaction_stands_still_and_follows_the_clock(store: Store, clock: HandClock) -> None:
+    assert store.write(lambda tx: (tx.now, tx.now)) == (clock.now(), clock.now())
+    clock.advance(seconds=60)
+    assert store.read(lambda tx: tx.now) == clock.now()
+
+
+def test_closing_finishes_what_was_accepted(database_url: str, clock: HandClock) -> None:
+    async def scenario() -> None:
+        db = open_db(database_url, clock)
+        writes = [asyncio.ensure_future(db.write(put, f"k{n}")) for n in range(30)]
+        await db.close()
+        await asyncio.gather(*writes)
+        again = open_db(database_url, clock)
+        assert await again.read(lambda tx: tx.one(COUNT)) == (30,)
+        await again.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_second_server_on_the_same_file_is_refused_and_a_command_is_not(tmp_path: Path, clock: HandClock) -> None:
+    from rota.base.errors import Unusable
+
+    url = f"sqlite:///{tmp_path / 'rota.db'}"
+
+    async def scenario() -> None:
+        server = open_db(url, clock, serving=True)
+        with pytest.raises(Unusable, match="Another rota server"):
+            open_db(url, clock, serving=True)
+        command = open_db(url, clock)
+        await command.write(put, "from a command")
+        assert await server.read(lambda tx: tx.one(COUNT)) == (1,)
+        await command.close()
+        await server.close()
+        await open_db(url, clock, serving=True).close()
+
+    asyncio.run(scenario())
