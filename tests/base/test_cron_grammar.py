@@ -67,6 +67,7 @@ OF_OUR_CHOICE = [
     ("0-99 * * * *", "field minute value 99 is out of range"),
     ("99999999999999999999999 * * * *", "field minute value 99999999999999999999999 is out of range"),
     ("5/15 * * * *", 'invalid value "5/15" in field minute'),
+    ("5/1 * * * *", 'invalid value "5/1" in field minute'),
     ("*/0 * * * *", 'invalid value "*/0" in field minute'),
     ("*/61 * * * *", 'invalid value "*/61" in field minute'),
     ("0-10/12 * * * *", 'invalid value "0-10/12" in field minute'),
@@ -125,7 +126,12 @@ def test_the_text_of_an_error_is_the_reason_without_a_lead() -> None:
 
 
 def test_a_quoted_piece_is_bounded() -> None:
-    for expression in ["x" * 1_000_000 + " * * * *", "9" * 1_000_000 + " * * * *", "* * * * 1#" + "2" * 1_000_000]:
+    for expression in [
+        "x" * 1_000_000 + " * * * *",
+        "9" * 5_000 + " * * * *",
+        "9" * 1_000_000 + " * * * *",
+        "* * * * 1#" + "2" * 1_000_000,
+    ]:
         with pytest.raises(CronError) as refused:
             parse(expression)
         assert len(refused.value.message) < 400

@@ -1,0 +1,158 @@
+"""Writes the reference pages that follow from tables in the code: ``python docs/make.py`` (a law checks that they are current).
+
+settings.md from the settings, api.md from the route table, api-coverage.md from the route table and the list below of
+published routes that this version does not serve yet.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rota import api
+from rota.base.settings import describe
+from rota.http import openapi, probes
+from rota.http.route import Route
+
+FOLDER = Path(__file__).parent
+ROUTES: list[Route] = [*api.ROUTES, *probes.routes(lambda: ROUTES, version="", stopping=lambda: False)]
+
+NOT_YET = {
+    "Sessions": [
+        "GET /v1/sessions/{session_id}/events/stream",
+        "GET /v1/sessions/{session_id}/stream",
+        "POST /v1/sessions/{session_id}/resources",
+        "GET /v1/sessions/{session_id}/resources/{resource_id}",
+        "POST /v1/sessions/{session_id}/resources/{resource_id}",
+        "DELETE /v1/sessions/{session_id}/resources/{resource_id}",
+        "POST /v1/sessions/{session_id}/threads/{thread_id}/archive",
+        "GET /v1/sessions/{session_id}/threads/{thread_id}/stream",
+    ],
+    "Self-hosted work": [
+        "GET /v1/environments/{environment_id}/work",
+        "GET /v1/environments/{environment_id}/work/poll",
+        "GET /v1/environments/{environment_id}/work/stats",
+        "GET /v1/environments/{environment_id}/work/{work_id}",
+        "POST /v1/environments/{environment_id}/work/{work_id}",
+        "POST /v1/environments/{environment_id}/work/{work_id}/ack",
+        "POST /v1/environments/{environment_id}/work/{work_id}/heartbeat",
+        "POST /v1/environments/{environment_id}/work/{work_id}/stop",
+    ],
+    "Vaults": ["/v1/vaults and everything below it"],
+    "Files": ["/v1/files and everything below it"],
+    "Memory stores": ["/v1/memory_stores and everything below it"],
+    "Skills": ["/v1/skills and everything below it"],
+    "Webhooks": ["/v1/organizations/webhooks and everything below it"],
+}
+
+REMARKS = {
+    "deployments.create": "Files and memory stores are not checked here (as hosted); no vault exists yet, so any vault id is 404.",
+    "deployments.run": "Ten of the sixteen run errors can arise by what this version serves; deployments that name a file or a "
+    "memory store fail with `file_not_found_error` or `session_resource_not_found_error`, since there are none yet.",
+    "deployments.pause": "Schedules are kept and shown; firing them is not there yet.",
+    "sessions.create": "Events wait; the engine that turns sessions is not there yet.",
+    "sessions.events.send": "Events are checked and kept in order; they wait for the engine.",
+    "sessions.events.list": "",
+    "sessions.resources.list": "Repositories; files and memory stores come with their rooms.",
+    "agents.create": "Prebuilt skills are known; custom ones come with the skills room.",
+    "organizations.rate_limits.list": "There are no Messages-API limits here: always empty.",
+    "organizations.workspaces.rate_limits.list": "There are no Messages-API limits here: always empty.",
+}
+
+
+def settings_page() -> str:
+    """settings.md."""
+    lines = [
+        "# Settings",
+        "",
+        "A flag of `rota serve` beats the environment variable, which beats the default. Admin commands (`rota keys`, "
+        "`rota workspaces`, `rota organizations`, `rota migrate`, `rota doctor`) read the same variables.",
+        "",
+        "| variable | flag | kind | default | meaning |",
+        "|---|---|---|---|---|",
+    ]
+    for each in describe():
+        default = f"`{each.default}`" if each.default else ""
+        lines.append(f"| `{each.variable}` | `{each.flag}` | {each.kind} | {default} | {each.description} |")
+    lines += [
+        "",
+        "The API's commands (`rota deployments run …`) are clients: `ROTA_URL` (default `http://127.0.0.1:8700`) says where the "
+        "server is and `ROTA_API_KEY` which key to send.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def coverage_page() -> str:
+    """api-coverage.md."""
+    lines = [
+        "# API coverage",
+        "",
+        "What this version serves of the published API, route by route. A route in the first table works as the contract says, "
+        "for every field and status, with the remark beside it; one in the second answers 404.",
+        "",
+        "## Served",
+        "",
+        "| route | operation | remark |",
+        "|---|---|---|",
+    ]
+    lines += [f"| `{route.method} {route.path}` | {route.name} | {REMARKS.get(route.name, '')} |" for route in ROUTES]
+    lines += ["", "## Not yet", "", "| room | route |", "|---|---|"]
+    lines += [f"| {room} | `{route}` |" for room, routes in NOT_YET.items() for route in routes]
+    return "\n".join([*lines, ""])
+
+
+def reference_page() -> str:
+    """api.md."""
+    document: dict[str, Any] = json.loads(openapi.document(ROUTES, version=""))
+    schemas = document["components"]["schemas"]
+    lines = [
+        "# API reference",
+        "",
+        "Made from the route table, as is `GET /openapi.json`, which has every schema in full.",
+        "",
+    ]
+    for route in ROUTES:
+        operation = document["paths"][route.path][route.method.lower()]
+        lines += [f"## {route.name}", "", f"`{route.method} {route.path}`: {route.summary}.", ""]
+        access = {
+            "public": "No key needed.",
+            "organization": "Workspace key or admin key.",
+            "admin": "Admin key.",
+            "workspace": "Workspace key.",
+        }[route.access]
+        lines += [access + (" Takes an `Idempotency-Key`." if route.creates else ""), ""]
+        query = [each for each in operation["parameters"] if each["in"] == "query"]
+        if query:
+            lines += ["Query: " + ", ".join(f"`{each['name']}`" for each in query) + ".", ""]
+        if route.body is not None:
+            schema = schemas[route.body.__name__]
+            required = set(schema.get("required", ()))
+            names = (f"`{name}`" + (" (required)" if name in required else "") for name in schema["properties"])
+            lines += ["Body: " + ", ".join(names) + ".", ""]
+        lines += [f"Answers {_answer(operation)}.", ""]
+    return "\n".join(lines)
+
+
+def _answer(operation: dict[str, Any]) -> str:
+    content = operation["responses"]["200"]["content"]
+    schema = content.get("application/json", {}).get("schema", {})
+    if "properties" in schema and "data" in schema["properties"]:
+        return f"a page of {_name(schema['properties']['data']['items'])}"
+    return _name(schema) if schema else "text"
+
+
+def _name(schema: dict[str, Any]) -> str:
+    if "$ref" in schema:
+        return f"`{schema['$ref'].rsplit('/', 1)[-1]}`"
+    if "anyOf" in schema:
+        return " or ".join(_name(each) for each in schema["anyOf"])
+    return schema.get("type", "JSON")
+
+
+PAGES = {"settings.md": settings_page, "api-coverage.md": coverage_page, "api.md": reference_page}
+
+
+if __name__ == "__main__":
+    for name, page in PAGES.items():
+        (FOLDER / name).write_text(page())
+        print(f"wrote docs/{name}")
