@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+
 from rota import api
 from rota.base.clock import Clock, SystemClock
 from rota.base.page import Cursors

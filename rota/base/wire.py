@@ -35,6 +35,10 @@ MetadataPatch: TypeAlias = dict[str, str | None]
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
 
 
+class Echo(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Base of small things that go out exactly as they came in, so that one Struct says both. Closed, as ``Wire`` is."""
+
+
 class Wire(Struct, forbid_unknown_fields=True, kw_only=True):
     """Base of everything that comes in: closed, since an ignored field is a silent lie (contract, decisions)."""
 
@@ -78,6 +82,14 @@ def _integer(text: str) -> int:
 _strict = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_constant, parse_int=_integer)
 
 
+def _holds_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any(_holds_nul(key) or _holds_nul(item) for key, item in value.items())  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType, reportUnknownMemberType] - JSON of unknown shape
+    return isinstance(value, list) and any(_holds_nul(item) for item in value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - JSON of unknown shape
+
+
 def _too_deep(value: Any) -> bool:
     level = [value]
     for _ in range(MAX_DEPTH):
@@ -98,8 +110,11 @@ def check(body: bytes) -> None:
     try:
         text = body.decode()
         value = _strict.decode(text)
-        if r"\ud" in text or r"\uD" in text:
-            json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate cannot be encoded
+        if "\\u" in text:
+            plain = json.dumps(value, ensure_ascii=False)
+            plain.encode()  # a lone surrogate cannot be encoded
+            if r"\u0000" in text and _holds_nul(value):
+                raise ValueError("a string holds U+0000, which cannot be stored")
     except RecursionError:
         raise InvalidRequest(f"Failed to parse request body: nested deeper than {MAX_DEPTH} levels") from None
     except UnicodeEncodeError:
@@ -163,7 +178,7 @@ _RULES: list[_Rule] = [
 
 
 def translate(text: str, dialect: Dialect) -> str:
-    """msgspec's sentence about a value, in the recorded words of the hosted validators."""
+    """Msgspec's sentence about a value, in the recorded words of the hosted validators."""
     match = _WHERE.match(text)
     assert match is not None
     what, path = match["what"], (match["path"] or "").replace("[...]", "")

@@ -18,12 +18,12 @@ from rota.base.settings import Settings, load
 from rota.base.who import Who
 from rota.cli import show
 from rota.cli.options import as_json, setting_flags
-from rota.cli.standing import standing
 from rota.resources.environments import actions as environments
 from rota.resources.workspaces import actions
 from rota.resources.workspaces import keys as keyring
 from rota.resources.workspaces.actions import OrganizationFacts
 from rota.resources.workspaces.wire import CreateWorkspace, ListWorkspaces, Workspace
+from rota.store.standing import standing
 from rota.store.tx import Tx
 
 P = ParamSpec("P")
@@ -38,11 +38,17 @@ def keys() -> None:
 
 
 @keys.command(name="create")
-@click.option("--workspace", "workspace_id", metavar="ID", help="The workspace that the key opens; the default one if omitted.")
-@click.option("--environment", "environment_id", metavar="ID", help="Make a key for the workers of this environment instead.")
+@click.option(
+    "--workspace", "workspace_id", metavar="ID", help="The workspace that the key opens; the default one if omitted."
+)
+@click.option(
+    "--environment", "environment_id", metavar="ID", help="Make a key for the workers of this environment instead."
+)
 @click.option("--admin", is_flag=True, help="Make a key for the organization's admin routes instead.")
 @click.option("--name", default="", help="What the key is for.")
-@click.option("--expires-in", type=click.IntRange(min=1), metavar="SECONDS", help="When the key stops working; never if omitted.")
+@click.option(
+    "--expires-in", type=click.IntRange(min=1), metavar="SECONDS", help="When the key stops working; never if omitted."
+)
 @_store_flags
 @as_json
 def create_key(
@@ -168,16 +174,20 @@ def disable(json_: bool, **flags: Any) -> None:
 def migrate(json_: bool, **flags: Any) -> None:
     """Bring the database to this version's schema. Make a backup first: there is no way back."""
     settings = load(flags)
-    before = standing(settings)
+    before = standing(settings.database_url)
     if before.problem:
         raise Unusable(before.problem)
     asyncio.run(_open_and_close(settings))
-    after = standing(settings)
+    after = standing(settings.database_url)
     applied = [name for name in after.applied if name not in before.applied]
     if json_:
         show.json({"applied": applied, "at": after.applied[-1]})
     else:
-        click.echo(f"Applied {len(applied)}: {', '.join(applied)}." if applied else f"Nothing to do; the schema is at {after.applied[-1]}.")
+        click.echo(
+            f"Applied {len(applied)}: {', '.join(applied)}."
+            if applied
+            else f"Nothing to do; the schema is at {after.applied[-1]}."
+        )
 
 
 async def _open_and_close(settings: Settings) -> None:

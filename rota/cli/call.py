@@ -5,7 +5,7 @@ asked for.
 """
 
 from typing import IO, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import click
 import httpx2
@@ -71,7 +71,8 @@ def _client(call: Call) -> httpx2.Client:
         headers["x-api-key"] = call.api_key
     if call.idempotency_key is not None:
         headers["idempotency-key"] = call.idempotency_key
-    return httpx2.Client(base_url=call.url, headers=headers, timeout=_SECONDS)
+    nearby = urlsplit(call.url).hostname in ("127.0.0.1", "::1", "localhost")  # no proxy leads there
+    return httpx2.Client(base_url=call.url, headers=headers, timeout=_SECONDS, trust_env=not nearby)
 
 
 def _answer(call: Call, client: httpx2.Client, query: dict[str, Any]) -> Any:
@@ -83,13 +84,17 @@ def _answer(call: Call, client: httpx2.Client, query: dict[str, Any]) -> Any:
     try:
         response = client.request(call.route.method, path, params=query, content=content, headers=headers)
     except httpx2.HTTPError as exc:
-        raise Unusable(f"No answer from {call.url}: {exc}. Is `rota serve` running there? --url or ROTA_URL name another.") from exc
+        raise Unusable(
+            f"No answer from {call.url}: {exc}. Is `rota serve` running there? --url or ROTA_URL name another."
+        ) from exc
     except (httpx2.InvalidURL, ValueError) as exc:
         raise Unusable(f"--url: {call.url!r} cannot be used: {exc}") from exc
     try:
         answer = msgspec.json.decode(response.content)
     except msgspec.DecodeError:
-        raise Unusable(f"What {call.url} answered (status {response.status_code}) is not JSON; is it a rota server?") from None
+        raise Unusable(
+            f"What {call.url} answered (status {response.status_code}) is not JSON; is it a rota server?"
+        ) from None
     if response.is_success:
         return answer
     try:

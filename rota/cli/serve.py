@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from ipaddress import ip_address
 from typing import Any
 
@@ -43,7 +43,7 @@ class _Server(Server):
         self._ready = ready
 
     @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
+    def capture_signals(self) -> Generator[None]:
         """Leave signals alone: the original would raise them again at the end, and so spoil the exit code."""
         yield
 
@@ -98,7 +98,7 @@ async def _serve(settings: Settings) -> None:
 
 async def _begin(settings: Settings, house: main.House) -> None:
     """Fill an empty database, or refuse to be public while nobody needs a key to come in."""
-    if not _is_loopback(settings.host) and not await house.db.read(_has_key, settings.bootstrap_api_key):
+    if not is_loopback(settings.host) and not await house.db.read(has_key, settings.bootstrap_api_key):
         raise Unusable(
             f"Refusing to listen on {settings.host}, which others can reach, while there is no active key. Set "
             "ROTA_BOOTSTRAP_API_KEY before the first start, or make a key with `rota keys create`, or listen on 127.0.0.1."
@@ -108,12 +108,14 @@ async def _begin(settings: Settings, house: main.House) -> None:
     except InvalidRequest as exc:
         raise Unusable(f"ROTA_BOOTSTRAP_API_KEY: {exc.message}") from exc
     if made is not None and settings.bootstrap_api_key is None:
-        _say(f"The database was empty. This API key opens its default workspace; it is shown only now:\n\n    {made.key}\n")
+        _say(
+            f"The database was empty. This API key opens its default workspace; it is shown only now:\n\n    {made.key}\n"
+        )
     elif made is not None:
         _say("The database was empty. The API key of its default workspace is the one in ROTA_BOOTSTRAP_API_KEY.")
 
 
-def _has_key(tx: Tx, bootstrap_api_key: str | None) -> bool:
+def has_key(tx: Tx, bootstrap_api_key: str | None) -> bool:
     """Whether there is a key, or will be when an empty database has been filled."""
     return keys.any_active(tx) or (bootstrap_api_key is not None and actions.found(tx) is None)
 
@@ -156,7 +158,8 @@ def _taken(host: str, port: int, error: OSError) -> Unusable:
     )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address; a name that is not known to be local is taken as public."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -3,6 +3,7 @@
 Promises: an id is never cut short; where nobody looks (a pipe, a file) lines may be long instead of wrapped.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 _PIPE_WIDTH = 200
+_INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?Z")
+_FIRST = ("id", "name", "title", "status", "created_at", "error")
+"""The columns that a narrow page keeps."""
 _LAST = ("archived_at", "updated_at", "created_at", "metadata")
 
 
@@ -28,18 +32,22 @@ def json(value: Any) -> None:
     print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str | None = None, empty: str = "Nothing here.") -> None:
+def table(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str | None = None, empty: str = "Nothing here."
+) -> None:
     """Print rows under their columns, or ``empty``."""
     screen = console()
     if not rows:
         screen.print(empty)
         return
     shown = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
-    for column in columns:
+    cells = [[_cell(value) for value in row] for row in rows]
+    for index, column in enumerate(columns):
         is_id = column == "id" or column.endswith("_id")
-        shown.add_column(column, no_wrap=is_id, overflow="fold", min_width=31 if is_id else None)
-    for row in rows:
-        shown.add_row(*(_cell(value) for value in row))
+        width = max(row[index].cell_len for row in cells) if is_id else None
+        shown.add_column(column, no_wrap=is_id, overflow="fold", min_width=width)
+    for row in cells:
+        shown.add_row(*row)
     screen.print(shown)
 
 
@@ -54,13 +62,25 @@ def thing(fields: Mapping[str, Any], *, title: str | None = None) -> None:
 
 
 def listing(items: Sequence[Mapping[str, Any]]) -> None:
-    """Print a list's items as a table of the fields that are plain values somewhere in it."""
+    """Print a list's items as a table of the fields that are plain values somewhere in it, as many as the page is wide."""
     names: list[str] = []
     for item in items:
         names += [name for name, value in item.items() if name not in names and _is_plain(value)]
     names = [name for name in names if name != "type" and any(item.get(name) is not None for item in items)]
     names.sort(key=lambda name: (name != "id", _LAST.index(name) if name in _LAST else -1))
-    table(names, [[item.get(name) for name in names] for item in items])
+    widths = {name: max(len(name), *(_cell(item.get(name)).cell_len for item in items)) + 2 for name in names}
+    room, left_out = console().width + 2, list[str]()
+    for name in sorted(names, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST)):
+        if widths[name] <= room or name == "id":
+            room -= widths[name]
+        else:
+            left_out.append(name)
+    table(
+        [name for name in names if name not in left_out],
+        [[item.get(name) for name in names if name not in left_out] for item in items],
+    )
+    if left_out:
+        console(stderr=True).print(f"No room for {', '.join(left_out)}; --json shows everything.", style="dim")
 
 
 def _is_plain(value: Any) -> bool:
@@ -74,7 +94,12 @@ def _cell(value: Any, *, nested: bool = False) -> Text:
         return Text("yes" if value else "no")
     if isinstance(value, datetime):
         return Text(value.strftime("%Y-%m-%d %H:%M:%S UTC"))
-    if isinstance(value, str | int | float):
+    if isinstance(value, str):
+        instant = _INSTANT.fullmatch(value)
+        return Text(f"{instant[1]} {instant[2]} UTC" if instant else value)
+    if isinstance(value, int | float):
         return Text(str(value))
     text = msgspec.json.encode(value)
-    return Text(msgspec.json.format(text, indent=2 if nested and len(text) > 60 else -1).decode() if nested else text.decode())
+    return Text(
+        msgspec.json.format(text, indent=2 if nested and len(text) > 60 else -1).decode() if nested else text.decode()
+    )

@@ -21,7 +21,7 @@ from rota.cli.call import Call, onward, send, send_all
 from rota.cli.options import as_json
 from rota.http.route import Route
 
-Kind = Literal["text", "integer", "number", "flag", "choice", "texts", "json"]
+Kind = Literal["text", "integer", "number", "flag", "choice", "texts", "json", "mixed"]
 
 _OWN = frozenset({"json", "url", "api-key", "all", "data", "idempotency-key", "help"})
 _DEFAULT_URL = "http://127.0.0.1:8700"
@@ -64,7 +64,9 @@ def _kind(shape: inspect.Type) -> tuple[Kind, list[str]]:
         return _kind(shape.type)
     if isinstance(shape, inspect.UnionType):
         members = [member for member in shape.types if not isinstance(member, inspect.NoneType)]
-        return _kind(members[0]) if len(members) == 1 else ("json", [])
+        if len(members) == 1:
+            return _kind(members[0])
+        return ("mixed" if any(isinstance(member, inspect.StrType) for member in members) else "json"), []
     match shape:
         case inspect.BoolType():
             return "flag", []
@@ -98,22 +100,23 @@ def _option(field: Field, *, in_body: bool) -> click.Option:
             return click.Option(names, multiple=True, metavar="TEXT", help="May be repeated.")
         case "text":
             return click.Option(names, metavar="TEXT", help=sentence)
+        case "mixed":
+            return click.Option(
+                names, metavar="TEXT|JSON", help=f"Plain text, JSON, or @file. {sentence or ''}".strip()
+            )
         case _:
             return click.Option(names, metavar="JSON", help=f"JSON, or @file. {sentence or ''}".strip())
 
 
 def _body_value(field: Field, given: Any) -> Any:
-    """A body option's value as it travels. Plain text is allowed where a text is one of several shapes."""
-    if field.kind not in ("json", "texts"):
+    """A body option's value as it travels."""
+    if field.kind not in ("json", "texts", "mixed"):
         return given
     text: str = given
     if text.startswith("@"):
         return _json(_read(text[1:]), f"--{field.flag}")
-    if field.kind == "json" and not text.lstrip().startswith(("{", "[", '"')):
-        try:
-            return msgspec.json.decode(text)
-        except msgspec.DecodeError:
-            return text
+    if field.kind == "mixed" and not text.lstrip().startswith(("{", "[", '"')):
+        return None if text == "null" else text
     return _json(text, f"--{field.flag}")
 
 
@@ -165,11 +168,19 @@ def command(route: Route) -> click.Command:
             url=url,
             api_key=api_key,
             path=[values[f"path_{name}"] for name in route.parameters],
-            query={field.name: _query_value(values[field.variable]) for field in query if values[field.variable] not in (None, ())},
+            query={
+                field.name: _query_value(values[field.variable])
+                for field in query
+                if values[field.variable] not in (None, ())
+            },
             idempotency_key=idempotency_key,
         )
         if route.body is not None:
-            given = {field.name: _body_value(field, values[field.variable]) for field in body if values[field.variable] is not None}
+            given = {
+                field.name: _body_value(field, values[field.variable])
+                for field in body
+                if values[field.variable] is not None
+            }
             call.body = _data(data) | given
         answer = send_all(call) if all_ else send(call)
         _print(answer, call, as_list=lists, json_=json_)
@@ -180,12 +191,23 @@ def command(route: Route) -> click.Command:
     parameters += [_option(field, in_body=False) for field in query]
     parameters += [_option(field, in_body=True) for field in body]
     if route.body is not None:
-        parameters.append(click.Option(["--data"], metavar="JSON", help="The whole body: JSON, @file, or - for stdin. Options go on top."))
+        parameters.append(
+            click.Option(
+                ["--data"], metavar="JSON", help="The whole body: JSON, @file, or - for stdin. Options go on top."
+            )
+        )
     if route.creates:
-        parameters.append(click.Option(["--idempotency-key"], metavar="TEXT", help="The same key and body again do nothing twice."))
+        parameters.append(
+            click.Option(["--idempotency-key"], metavar="TEXT", help="The same key and body again do nothing twice.")
+        )
     if lists:
         parameters.append(click.Option(["--all", "all_"], is_flag=True, help="Follow the pages to the end."))
-    made = click.Command(route.name.split(".")[-1], callback=act, params=parameters, help=f"{route.summary}.\n\n{route.method} {route.path}")
+    made = click.Command(
+        route.name.split(".")[-1],
+        callback=act,
+        params=parameters,
+        help=f"{route.summary}.\n\n{route.method} {route.path}",
+    )
     return _with_connection(made)
 
 
@@ -193,7 +215,9 @@ def _with_connection(made: click.Command) -> click.Command:
     decorators: list[Callable[[click.Command], click.Command]] = [
         as_json,
         click.option("--api-key", envvar="ROTA_API_KEY", metavar="KEY", help="The key to use.  [ROTA_API_KEY]"),
-        click.option("--url", envvar="ROTA_URL", default=_DEFAULT_URL, help=f"The server.  [ROTA_URL; default {_DEFAULT_URL}]"),
+        click.option(
+            "--url", envvar="ROTA_URL", default=_DEFAULT_URL, help=f"The server.  [ROTA_URL; default {_DEFAULT_URL}]"
+        ),
     ]
     for decorate in decorators:
         made = decorate(made)

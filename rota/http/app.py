@@ -56,7 +56,7 @@ class App:
         route: Route | None = None
         who = _NOBODY
         try:
-            path: str = scope["path"]
+            path: str = scope["path"].replace("\0", "\ufffd")  # which no id has, and PostgreSQL takes no NUL
             route, params = self.router.find(scope["method"], path)
             headers = dict(scope["headers"])
             _check_headers(headers)
@@ -106,7 +106,9 @@ async def _load(request: Request, scope: Scope, headers: dict[bytes, bytes], rec
     """Read and decode what the route asks for."""
     route = request.route
     size = headers.get(b"content-length", b"0")
-    if len(size) > 8 and int(size) > MAX_BODY:
+    if not size.isdigit():
+        raise InvalidRequest("content-length: must be a number of bytes")
+    if len(size) > 18 or int(size) > MAX_BODY:
         raise _too_large()
     if route.query is not None:
         request.query = _query(scope["query_string"], route)
@@ -121,6 +123,8 @@ async def _load(request: Request, scope: Scope, headers: dict[bytes, bytes], rec
 async def _read(receive: Receive) -> bytes:
     message = await receive()
     body: bytes = message.get("body", b"")
+    if len(body) > MAX_BODY:
+        raise _too_large()
     if message.get("more_body"):
         parts, total = [body], len(body)
         while message.get("more_body"):
@@ -150,6 +154,7 @@ def _query(text: bytes, route: Route) -> Any:
         except ValueError:
             raise InvalidRequest("the query string is malformed or has more than 500 fields") from None
         for name, value in pairs:
+            value = value.replace("\0", "\ufffd")  # as in paths
             if name.endswith("[]"):
                 found.setdefault(name, []).append(value)
             else:

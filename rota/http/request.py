@@ -109,7 +109,9 @@ class Request:
 
         return await self._once(alone)
 
-    async def page(self, fn: Callable[Concatenate[Tx, Who, Position | None, P], Found], *args: P.args, **kwargs: P.kwargs) -> ListPage:
+    async def page(
+        self, fn: Callable[Concatenate[Tx, Who, Position | None, P], Found], *args: P.args, **kwargs: P.kwargs
+    ) -> ListPage:
         """One page of the list ``fn(tx, who, position, …)``, its cursors read and written."""
         binding = self._binding()
         position = None

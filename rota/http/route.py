@@ -116,6 +116,9 @@ class Router:
         route = node.routes.get(method)
         if route is None:
             if node.routes:
-                raise MethodNotAllowed(f"{method} is not allowed here; use {' or '.join(sorted(node.routes))}.")
+                known = sorted(node.routes)
+                raise MethodNotAllowed(
+                    f"{method} is not allowed here; use {' or '.join(known)}.", headers={"allow": ", ".join(known)}
+                )
             raise NotFound("not found")
         return route, values

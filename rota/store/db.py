@@ -5,21 +5,16 @@ Promises: ``write`` and ``batch`` return only after the data is durable; writes 
 be used, or whatever else went wrong.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from rota.base.clock import Clock
 from rota.base.errors import Unusable
-from rota.store.tx import Tx
+from rota.store.tx import BatchFn, Item, Outcome, Tx
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Item = TypeVar("Item")
-Outcome = TypeVar("Outcome")
-
-BatchFn: TypeAlias = Callable[[Tx, Sequence[Item]], Sequence[Outcome | BaseException]]
-"""A set-wise action: one outcome for each item, in order; a failed check is a value, not a raised exception."""
 
 
 class Db(Protocol):

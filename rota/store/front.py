@@ -6,12 +6,14 @@ Does not touch a database; the subclasses own threads and connections.
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import Any, Concatenate
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from rota.store.db import BatchFn, Item, P, R
-from rota.store.db import Outcome as BatchOutcome
 from rota.store.jobs import Job, Outcome, Queue, deliver
-from rota.store.tx import Tx
+from rota.store.tx import BatchFn, Item, Tx
+from rota.store.tx import Outcome as BatchOutcome
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Front:

@@ -61,12 +61,13 @@ def _fault(error: BaseException) -> Fault | None:
 class PostgresTx:
     """A transaction on one PostgreSQL connection; see ``store.tx.Tx``."""
 
-    __slots__ = ("_cursor", "now", "topics")
+    __slots__ = ("_cursor", "now", "topics", "touched")
 
     def __init__(self, cursor: psycopg.Cursor[Row], now: int) -> None:
         self._cursor = cursor
         self.now = now
         self.topics: set[str] = set()
+        self.touched = False
 
     def one(self, query: Query, **parameters: Any) -> Row | None:
         """See ``Tx.one``."""
@@ -91,6 +92,7 @@ class PostgresTx:
 
     def touch(self, topic: str) -> None:
         """See ``Tx.touch``."""
+        self.touched = True
         self.run(_TOUCH, topic=topic)
         self.one(_NOTIFY, topic=topic)
 
@@ -164,7 +166,7 @@ class PostgresDb(Front):
         super().__init__()
         self._url = url
         self._clock = clock
-        self._generation = 0
+        self._generation = object()
         self._listening = False
         self._stop = Event()
         try:
@@ -257,6 +259,8 @@ class PostgresDb(Front):
                 raise
             link_lost = connection.broken or connection.closed
             raise (Unsure(str(exc)) if link_lost else exc) from exc
+        if tx.touched:  # here at once; the bell takes a moment
+            self._generation = object()
         topics |= tx.topics
         return outcomes
 
@@ -267,12 +271,12 @@ class PostgresDb(Front):
             try:
                 with psycopg.connect(self._url, autocommit=True, connect_timeout=5, application_name="rota") as connection:
                     connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(_CHANNEL)))
-                    self._generation += 1
+                    self._generation = object()
                     self._listening = True
                     delay = _BACKOFF[0]
                     while not self._stop.is_set():
                         for _ in connection.notifies(timeout=0.5):
-                            self._generation += 1
+                            self._generation = object()
             except psycopg.Error as exc:
                 if self._listening:
                     _logger.warning("database connection lost", reason=str(exc).strip())

@@ -8,7 +8,7 @@ Does not open connections and does not know which database is below.
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from rota.base.page import Order, Position
 from rota.store import dialect
@@ -123,6 +123,13 @@ class Tx(Protocol):
     def touch(self, topic: str) -> None:
         """After the commit, let every process know that what it remembers of ``topic`` is out of date."""
         ...
+
+
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
+
+BatchFn: TypeAlias = Callable[[Tx, Sequence[Item]], Sequence[Outcome | BaseException]]
+"""A set-wise action: one outcome for each item, in order; a failed check is a value, not a raised exception."""
 
 
 def page(

@@ -4,8 +4,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from rota.base.wire import Wire
-from rota.resources.agents.echo import Echo
+from rota.base.wire import Echo, Wire
 
 ModelId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256)]
 """Any name that the configured model endpoint understands; none is refused here."""

@@ -11,8 +11,7 @@ from typing import Annotated, Literal, TypeAlias
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import replace
 
-from rota.base.wire import Id, Wire
-from rota.resources.agents.echo import Echo
+from rota.base.wire import Echo, Id, Wire
 from rota.resources.agents.model import ModelId
 
 Version: TypeAlias = Annotated[int, Meta(ge=1, le=2**31 - 1)]

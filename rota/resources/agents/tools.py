@@ -3,20 +3,21 @@
 What goes out can be sent back in: a client that reads an agent, changes one tool and writes the list has changed one tool.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, TypeAlias, cast
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from rota.base.errors import InvalidRequest
-from rota.base.wire import Wire
-from rota.resources.agents.echo import Echo
+from rota.base.wire import Echo, Wire
 from rota.resources.agents.web import Domains, UrlSources, UrlSourcesIn, UserLocation, check_domains, resolve_sources
 
 MAX_TOOLS = 256
 BUILT_IN = ("bash", "edit", "glob", "grep", "read", "web_fetch", "web_search", "write")
 MCP_PREFIX = "mcp__"
 _TOOLSET = "agent_toolset_20260401"
+_NAME = re.compile("[A-Za-z0-9_-]+")  # matched whole; as a constraint on the field it would let a last line break pass
 _COMBINATORS = ("oneOf", "anyOf", "allOf")
 _EXTRAS = {
     "web_search": ("allowed_domains", "blocked_domains", "user_location"),
@@ -89,7 +90,7 @@ class McpToolsetIn(Wire, tag="mcp_toolset", tag_field="type"):
 class CustomToolIn(Wire, tag="custom", tag_field="type"):
     """A tool that the client runs, as sent. ``input_schema`` is a JSON Schema of an object, without ``$ref``."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=128, pattern="^[A-Za-z0-9_-]+$")]
+    name: Annotated[str, Meta(min_length=1, max_length=128, extra_json_schema={"pattern": f"^{_NAME.pattern}$"})]
     description: Annotated[str, Meta(min_length=1, max_length=1024)]
     input_schema: dict[str, Any]
 
@@ -247,6 +248,8 @@ def _resolve_mcp(given: McpToolsetIn, where: str) -> McpToolset:
 
 
 def _resolve_custom(given: CustomToolIn, where: str) -> CustomTool:
+    if not _NAME.fullmatch(given.name):
+        raise InvalidRequest(f"{where}.name: must be letters, digits, underscores and hyphens")
     if given.name.startswith(MCP_PREFIX):
         raise InvalidRequest(f'{where}.name: custom tool name "{given.name}" uses reserved MCP tool prefix')
     if given.name in BUILT_IN:

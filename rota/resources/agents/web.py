@@ -10,8 +10,7 @@ from typing import Annotated, Literal, TypeAlias
 from msgspec import Meta, Struct
 
 from rota.base.errors import InvalidRequest
-from rota.base.wire import Wire
-from rota.resources.agents.echo import Echo
+from rota.base.wire import Echo, Wire
 
 Domains: TypeAlias = Annotated[list[str], Meta(min_length=1, max_length=64)]
 _Place: TypeAlias = Annotated[str, Meta(min_length=1, max_length=255)]
@@ -29,7 +28,7 @@ class UserLocation(Echo, tag="approximate", tag_field="type", frozen=True):
 
     city: _Place | None = None
     region: _Place | None = None
-    country: Annotated[str, Meta(pattern="^[A-Z]{2}$")] | None = None
+    country: Annotated[str, Meta(max_length=2, pattern="^[A-Z]{2}$(?!\n)")] | None = None
     timezone: _Place | None = None
 
 

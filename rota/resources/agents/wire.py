@@ -5,8 +5,7 @@ from typing import Annotated, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from rota.base.wire import Id, ListQuery, Metadata, MetadataPatch, Wire
-from rota.resources.agents.echo import Echo
+from rota.base.wire import Echo, Id, ListQuery, Metadata, MetadataPatch, Wire
 from rota.resources.agents.model import ModelConfig, ModelIn
 from rota.resources.agents.multiagent import (
     Advisor,

@@ -1,7 +1,8 @@
 """Where deployment runs rest. There is no UPDATE and no DELETE here, and the database refuses both."""
 
 from rota.base.clock import to_datetime
-from rota.resources.deployment_runs.wire import AgentReference, DeploymentRun, ManualTrigger, RunError, ScheduleTrigger
+from rota.resources.agents.multiagent import AgentReference
+from rota.resources.deployment_runs.wire import DeploymentRun, ManualTrigger, RunError, ScheduleTrigger
 from rota.store.tx import Insert, Listing, Query, Row
 
 _COLUMNS = """id, created_at, deployment_id, scheduled_at, session_id, error_type, error_message, agent_id, agent_version"""

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 from msgspec import Meta, Struct, field
 
 from rota.base.wire import ListQuery
+from rota.resources.agents.multiagent import AgentReference
 
 ErrorType: TypeAlias = Literal[
     "environment_archived_error",
@@ -46,13 +47,6 @@ class ScheduleTrigger(Struct, tag="schedule", tag_field="type", frozen=True):
 
 
 Trigger: TypeAlias = ManualTrigger | ScheduleTrigger
-
-
-class AgentReference(Struct, tag="agent", tag_field="type", frozen=True):
-    """An agent pinned at a version."""
-
-    id: str
-    version: int
 
 
 class DeploymentRun(Struct, tag="deployment_run", tag_field="type", frozen=True, kw_only=True):

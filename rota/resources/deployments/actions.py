@@ -14,9 +14,9 @@ from rota.base.who import Who
 from rota.base.wire import check_metadata, encode, patch_metadata
 from rota.queue.outbox import announce
 from rota.resources.agents import actions as agents
+from rota.resources.agents.multiagent import AgentReference
 from rota.resources.agents.prices import has_list_price
 from rota.resources.agents.wire import AgentParam
-from rota.resources.deployment_runs.wire import AgentReference
 from rota.resources.deployments import sql
 from rota.resources.deployments.run import token_place
 from rota.resources.deployments.wire import (

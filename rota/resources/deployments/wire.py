@@ -5,9 +5,9 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
-from rota.base.wire import Id, ListQuery, Metadata, MetadataPatch, Wire
+from rota.base.wire import Echo, Id, ListQuery, Metadata, MetadataPatch, Wire
+from rota.resources.agents.multiagent import AgentReference
 from rota.resources.agents.wire import AgentParam
-from rota.resources.deployment_runs.wire import AgentReference
 from rota.resources.sessions.events import MAX_INITIAL_EVENTS, DeploymentInitialEvent
 from rota.resources.sessions.mounts import ResourceParam
 from rota.resources.sessions.wire import Budget
@@ -20,7 +20,7 @@ VaultIds: TypeAlias = Annotated[list[Id], Meta(max_length=50)]
 Status: TypeAlias = Literal["active", "paused"]
 
 
-class Cron(Wire, tag="cron", tag_field="type", frozen=True):
+class Cron(Echo, tag="cron", tag_field="type", frozen=True):
     """A schedule as sent: five POSIX fields, read in a time zone of the IANA database."""
 
     expression: Annotated[str, Meta(min_length=1, max_length=256)]

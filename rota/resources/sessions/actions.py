@@ -21,6 +21,7 @@ from rota.resources.sessions.rows import Stored, find, save, stored
 from rota.resources.sessions.wire import CreateSession, ListSessions, Session, SessionDeleted, Stats, UpdateSession
 from rota.store.tx import Found, Tx, page
 
+
 def create(tx: Tx, who: Who, body: CreateSession, policy: Policy) -> Session:
     """Make a session, with its first events if there are any: all of it or nothing. Raises a ``SessionRefusal``."""
     check_metadata(body.metadata)

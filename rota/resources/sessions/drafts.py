@@ -62,10 +62,10 @@ class References(Struct, frozen=True, kw_only=True):
     """What a set of wishes refers to, as the transaction sees it. Vaults, files, memory stores and skills map ids to
     whether they are archived; there are none of them yet."""
 
-    workspaces: Mapping[str, workspaces.State]
-    agents: Mapping[str, agents.Facts]
+    states: Mapping[str, workspaces.State]
+    agent_facts: Mapping[str, agents.Facts]
     traits: Mapping[AgentRef, agents.Traits]
-    environments: Mapping[str, environments.Facts]
+    environment_facts: Mapping[str, environments.Facts]
     vaults: Mapping[str, bool] = {}
     files: frozenset[str] = frozenset()
     memory_stores: Mapping[str, bool] = {}
@@ -105,10 +105,10 @@ def load(tx: Tx, wishes: Sequence[Wish], policy: Policy) -> References:
             for organization_id, count in wanted.items()
         }
     return References(
-        workspaces=workspaces.states(tx, sorted({wish.workspace_id for wish in wishes})),
-        agents=agents.find_many(tx, sorted(agent_ids)),
+        states=workspaces.states(tx, sorted({wish.workspace_id for wish in wishes})),
+        agent_facts=agents.find_many(tx, sorted(agent_ids)),
         traits=traits,
-        environments=environments.find_many(tx, sorted({wish.environment_id for wish in wishes})),
+        environment_facts=environments.find_many(tx, sorted({wish.environment_id for wish in wishes})),
         granted=granted,
         retry_after=limits.seconds_left(tx.now),
     )
@@ -137,7 +137,7 @@ def decide_all(wishes: Sequence[Wish], found: References, policy: Policy, now: i
 
 def refuse(wish: Wish, found: References, policy: Policy) -> SessionRefusal | None:
     """The first reason, in the order that the contract fixes, why the session cannot be; None if there is none."""
-    state = found.workspaces.get(wish.workspace_id)
+    state = found.states.get(wish.workspace_id)
     if state is None or state.workspace_archived:
         if state is not None and state.organization_disabled:
             return refusals.OrganizationDisabled()
@@ -156,13 +156,13 @@ def refuse(wish: Wish, found: References, policy: Policy) -> SessionRefusal | No
 
 def _refuse_agents(wish: Wish, traits: agents.Traits, found: References) -> SessionRefusal | None:
     for agent_id in (wish.agent_id, *(member for member, _ in traits.members)):
-        if found.agents[agent_id].archived:
+        if found.agent_facts[agent_id].archived:
             return refusals.AgentArchived(agent_id)
     return None
 
 
 def _refuse_environment(wish: Wish, found: References) -> SessionRefusal | None:
-    environment = found.environments.get(wish.environment_id)
+    environment = found.environment_facts.get(wish.environment_id)
     if environment is None or environment.workspace_id != wish.workspace_id:
         return refusals.EnvironmentNotFound(wish.environment_id)
     if environment.archived:
@@ -202,7 +202,7 @@ def _host(url: str) -> str:
 
 
 def _refuse_egress(wish: Wish, traits: agents.Traits, found: References) -> SessionRefusal | None:
-    networking = getattr(found.environments[wish.environment_id].config, "networking", None)
+    networking = getattr(found.environment_facts[wish.environment_id].config, "networking", None)
     if not isinstance(networking, Limited) or networking.allow_mcp_servers:
         return None
     blocked = [
@@ -218,7 +218,7 @@ def _refuse_rest(wish: Wish, traits: agents.Traits, found: References, policy: P
     if traits.skills and not traits.has_usable_read_tool:
         return refusals.CreationRejected(
             "Missing required tool: skills require the read tool to be usable (enabled and not always_deny) on the "
-            "session's `agent_toolset` "
+            "session's `agent_toolset`"
         )
     if wish.budget is not None:
         models = [traits.model_id, *traits.advisor_models, *(found.traits[ref].model_id for ref in traits.members)]
@@ -248,7 +248,7 @@ def draft(wish: Wish, found: References, now: int) -> Draft:
         agent=wish.override.body if wish.override is not None else None,
     )
     status, wants_turn_at = ("running", now) if wish.events else ("idle", None)
-    self_hosted = isinstance(found.environments[wish.environment_id].config, SelfHosted)
+    self_hosted = isinstance(found.environment_facts[wish.environment_id].config, SelfHosted)
     return Draft(
         session_id=session_id,
         session=(

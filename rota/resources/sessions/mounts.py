@@ -32,7 +32,7 @@ class Branch(Wire, tag="branch", tag_field="type"):
 class Commit(Wire, tag="commit", tag_field="type"):
     """A commit to check out."""
 
-    sha: Annotated[str, Meta(min_length=7, max_length=64, pattern="^[0-9a-fA-F]+$")]
+    sha: Annotated[str, Meta(min_length=7, max_length=64, pattern="^[0-9a-fA-F]+$(?!\n)")]
 
 
 class FileParam(Wire, tag="file", tag_field="type"):

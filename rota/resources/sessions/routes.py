@@ -60,12 +60,14 @@ async def list_threads(req: Request) -> Any:
 
 async def retrieve_thread(req: Request) -> Any:
     """Fetch one thread."""
-    return await req.read(threads.get, *req.params)
+    session_id, thread_id = req.params
+    return await req.read(threads.get, session_id, thread_id)
 
 
 async def list_thread_events(req: Request) -> Any:
     """List a thread's events."""
-    return await req.page(threads.list_events, *req.params, req.query)
+    session_id, thread_id = req.params
+    return await req.page(threads.list_events, session_id, thread_id, req.query)
 
 
 _route = partial(Route, dialect="proto")

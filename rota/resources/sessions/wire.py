@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
-from rota.base.wire import Id, ListQuery, Metadata, MetadataPatch, Wire
+from rota.base.wire import Echo, Id, ListQuery, Metadata, MetadataPatch, Wire
 from rota.resources.agents.tools import ToolIn
 from rota.resources.agents.wire import AgentParam, AgentWithOverrides, McpServerIn, SessionAgent, ThreadAgent
 from rota.resources.sessions.events import MAX_INITIAL_EVENTS, InboundEvent, SessionInitialEvent
@@ -29,14 +29,14 @@ EventType: TypeAlias = Literal[
 ]  # fmt: skip
 
 
-class Money(Wire, frozen=True):
+class Money(Echo, frozen=True):
     """An amount in whole cents, as text without leading zeros."""
 
-    amount: Annotated[str, Meta(pattern="^[1-9][0-9]{0,17}$")]
+    amount: Annotated[str, Meta(pattern="^[1-9][0-9]{0,17}$(?!\n)")]
     currency: Literal["USD"]
 
 
-class Budget(Wire, tag="limit", tag_field="type", frozen=True):
+class Budget(Echo, tag="limit", tag_field="type", frozen=True):
     """A ceiling for what one session may cost at list prices."""
 
     max_list_cost: Money

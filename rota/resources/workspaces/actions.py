@@ -129,7 +129,12 @@ def list_(tx: Tx, who: Who, query: ListWorkspaces) -> WorkspaceList:
         "is_default": None if query.include_default else 0,
     }
     rows = page(
-        tx, sql.LIST_WORKSPACES, limit=query.limit, position=position, filters=filters, organization_id=who.organization_id
+        tx,
+        sql.LIST_WORKSPACES,
+        limit=query.limit,
+        position=position,
+        filters=filters,
+        organization_id=who.organization_id,
     )
     workspaces = [sql.to_workspace(row) for row in rows.items]
     return WorkspaceList(
@@ -156,7 +161,9 @@ def update(tx: Tx, who: Who, workspace_id: str, body: UpdateWorkspace) -> Worksp
         old,
         name=body.name or old.name,
         display_color=body.display_color or old.display_color,
-        data_residency=merge_residency(None if body.data_residency is UNSET else body.data_residency, old.data_residency),
+        data_residency=merge_residency(
+            None if body.data_residency is UNSET else body.data_residency, old.data_residency
+        ),
         tags=check_tags(tags),
     )
     return old if new == old else _save(tx, new)

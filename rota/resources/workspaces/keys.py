@@ -34,7 +34,9 @@ _KINDS: "Mapping[Scope, Kind]" = {"workspace": "api", "admin": "admin", "environ
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _SECRET = 43  # 62**43 > 2**256
 _CHECKSUM = 6
-_SHAPE = re.compile(rf"(sk-rota-(?:api|admin|env)01-([0-9A-Za-z]{{22}})-[0-9A-Za-z]{{{_SECRET}}})-([0-9A-Za-z]{{{_CHECKSUM}}})")
+_SHAPE = re.compile(
+    rf"(sk-rota-(?:api|admin|env)01-([0-9A-Za-z]{{22}})-[0-9A-Za-z]{{{_SECRET}}})-([0-9A-Za-z]{{{_CHECKSUM}}})"
+)
 
 
 class Made(Struct, frozen=True):
@@ -112,7 +114,9 @@ def create(
     text = write_token(_KINDS[scope], key_id[-22:]) if token is None else token
     where = locator(text)
     if where is None:
-        raise InvalidRequest("The given key looks like one of rota's own, but its checksum is wrong; check for typing mistakes.")
+        raise InvalidRequest(
+            "The given key looks like one of rota's own, but its checksum is wrong; check for typing mistakes."
+        )
     expires_at = None if expires_in is None else tx.now + expires_in * SECOND
     row = (
         key_id, organization_id, workspace_id, environment_id, scope, tx.now, expires_at, "active",

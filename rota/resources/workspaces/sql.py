@@ -16,7 +16,9 @@ INSERT_ORGANIZATION = Insert(
     "organizations",
     {"id": "text", "created_at": "bigint", "updated_at": "bigint", "disabled": "bigint", "name": "text"},
 )
-ORGANIZATIONS = Query("All organizations, oldest first.", "SELECT id, name, disabled FROM organizations ORDER BY created_at, id")
+ORGANIZATIONS = Query(
+    "All organizations, oldest first.", "SELECT id, name, disabled FROM organizations ORDER BY created_at, id"
+)
 GET_ORGANIZATION = Query("One organization.", "SELECT id, name, disabled FROM organizations WHERE id = :id")
 SET_DISABLED = Query(
     "Disable an organization, or enable it again.",

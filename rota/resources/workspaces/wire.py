@@ -12,7 +12,7 @@ from rota.base.page import Position
 from rota.base.wire import Wire
 
 Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256)]
-Color: TypeAlias = Annotated[str, Meta(pattern=r"^#[0-9A-Fa-f]{6}$")]
+Color: TypeAlias = Annotated[str, Meta(pattern=r"^#[0-9A-Fa-f]{6}$(?!\n)")]
 Tags: TypeAlias = dict[str, str]
 Geo: TypeAlias = Literal["global", "us"]
 Geos: TypeAlias = list[Geo] | Literal["unrestricted"]

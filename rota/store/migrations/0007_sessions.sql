@@ -31,7 +31,7 @@ CREATE TABLE session_threads (
     archived_at      INTEGER,
     status           TEXT NOT NULL CHECK (status IN ('idle', 'running', 'rescheduling', 'terminated')),
     body             TEXT NOT NULL,
-    PRIMARY KEY (session_id, id)
+    PRIMARY KEY (session_id, created_at, id)
 ) WITHOUT ROWID;
 
 -- The log. ``position`` is the order in which a session lists its events; ``thread_id`` is null for the primary thread and

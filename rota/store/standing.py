@@ -12,10 +12,13 @@ from msgspec import Struct
 
 from rota.base.errors import Unusable
 from rota.base.log import redact
-from rota.base.settings import Settings
-from rota.cli import sql
 from rota.store import migrate
 from rota.store.db import is_sqlite, sqlite_path
+from rota.store.tx import Query
+
+_HISTORY = Query(
+    "The migrations that were applied, in order.", "SELECT number, name, checksum FROM migrations ORDER BY number"
+)
 
 
 class Standing(Struct, frozen=True, kw_only=True):
@@ -28,12 +31,16 @@ class Standing(Struct, frozen=True, kw_only=True):
     problem: str | None = None
 
 
-def standing(settings: Settings) -> Standing:
-    """How the database that the settings name stands."""
+def standing(url: str) -> Standing:
+    """How the database that ``url`` names stands."""
     try:
-        server, rows = _sqlite(sqlite_path(settings.database_url)) if is_sqlite(settings.database_url) else _postgres(settings)
+        server, rows = _sqlite(sqlite_path(url)) if is_sqlite(url) else _postgres(url)
     except (Unusable, sqlite3.Error) as exc:
-        return Standing(server="unknown", exists=False, problem=f"The database cannot be read: {redact(str(exc)).strip()}")
+        return Standing(
+            server="an unknown database",
+            exists=False,
+            problem=f"The database cannot be read: {redact(str(exc)).strip()}",
+        )
     applied = [f"{number:04} {name}" for number, name, _ in rows or []]
     try:
         pending = migrate.pending([(number, checksum) for number, _, checksum in rows or []])
@@ -53,7 +60,7 @@ def _sqlite(path: Path) -> tuple[str, list[Any] | None]:
         return server, None
     connection = sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)
     try:
-        return server, connection.execute(sql.HISTORY.sqlite).fetchall()
+        return server, connection.execute(_HISTORY.sqlite).fetchall()
     except sqlite3.OperationalError as exc:
         if "no such table" in str(exc):
             return server, None
@@ -62,19 +69,19 @@ def _sqlite(path: Path) -> tuple[str, list[Any] | None]:
         connection.close()
 
 
-def _postgres(settings: Settings) -> tuple[str, list[Any] | None]:
+def _postgres(url: str) -> tuple[str, list[Any] | None]:
     import psycopg  # loaded only for those who use it, as in store.db
 
     from rota.store.postgres import connect
 
-    if not settings.database_url.startswith(("postgresql://", "postgres://")):
+    if not url.startswith(("postgresql://", "postgres://")):
         raise Unusable("its URL is of no known kind; write sqlite:///… or postgresql://…")
     try:
-        with connect(settings.database_url, psycopg.IsolationLevel.READ_COMMITTED) as connection:
+        with connect(url, psycopg.IsolationLevel.READ_COMMITTED) as connection:
             number = connection.info.server_version
             server = f"PostgreSQL {number // 10000}.{number % 10000}"
             try:
-                return server, connection.execute(cast("Any", sql.HISTORY.postgres)).fetchall()
+                return server, connection.execute(cast("Any", _HISTORY.postgres)).fetchall()
             except psycopg.errors.UndefinedTable:
                 return server, None
     except psycopg.Error as exc:

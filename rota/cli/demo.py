@@ -1,0 +1,200 @@
+"""``rota demo``: a deployment run from an empty folder, as a client sees it.
+
+Starts a real server process on an SQLite file in a scratch folder and drives it over HTTP with the official ``anthropic``
+client. Promises: reads none of your ``ROTA_*`` settings, touches nothing but the scratch folder, ends by itself and
+clears up, unless ``--keep`` asks for the server to stay.
+"""
+
+import os
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, cast
+
+import anthropic
+import click
+from anthropic.types.beta import BetaManagedAgentsDeploymentRun as Run
+
+from rota.base.errors import Unusable
+from rota.cli import show
+
+_START_SECONDS = 30.0
+_STOP_SECONDS = 15.0
+_LISTENING = re.compile(r"rota is listening on (http://\S+)")
+_TASK = "Look through yesterday's deliveries and list every parcel that arrived late."
+
+
+@click.command()
+@click.option("--keep", is_flag=True, help="Leave the server running, and say how to call it and how to stop it.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, help="Port of the server; 0, the default, picks a free one."
+)
+def demo(keep: bool, port: int) -> None:
+    """See a deployment run, from an empty folder, and end."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that a stopped demo clears up too
+    folder = Path(tempfile.mkdtemp(prefix="rota-demo-"))
+    key = f"sk-rota-demo-{secrets.token_urlsafe(32)}"
+    server, done = None, False
+    try:
+        server = _start(folder, key, port)
+        url = _wait(server, folder)
+        with _client(url, key) as client:
+            deployment_id = _tell(client)
+            if keep:
+                _mend(client, deployment_id)
+                _say_how(url, key, deployment_id, server, folder)
+        done = True
+    except anthropic.AnthropicError as exc:
+        raise Unusable(f"The client got an error that it did not expect: {exc}") from exc
+    finally:
+        if not (keep and done):
+            _clear(server, folder)
+
+
+def _start(folder: Path, key: str, port: int) -> subprocess.Popen[bytes]:
+    """A server of its own session, so that it can outlive this command; what it says goes to a file in the folder."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ROTA_")}
+    environment["ROTA_BOOTSTRAP_API_KEY"] = key
+    command = [sys.executable, "-m", "rota", "serve", "--port", str(port), "--data-dir", str(folder)]
+    with (folder / "server.log").open("wb") as log:
+        return subprocess.Popen(  # noqa: S603 - our own program
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+
+
+def _wait(server: subprocess.Popen[bytes], folder: Path) -> str:
+    """The server's URL, once it listens. Unusable, with what it said, if it ends instead or takes too long."""
+    screen = show.console()
+    sentence = f"Starting a server on a new SQLite file in {folder} …"
+    if not screen.is_terminal:
+        screen.print(sentence, soft_wrap=True)
+    began, said = time.monotonic(), ""
+    with screen.status(sentence):
+        while time.monotonic() - began < _START_SECONDS:
+            said = (folder / "server.log").read_text(errors="replace")
+            if found := _LISTENING.search(said):
+                screen.print(f"The server listens on {found[1]}, {time.monotonic() - began:.1f} s after its start.\n")
+                return found[1]
+            if server.poll() is not None:
+                raise Unusable(f"The server ended with exit code {server.returncode}: {said.strip()}")
+            time.sleep(0.02)
+    raise Unusable(
+        f"The server did not listen within {_START_SECONDS:.0f} seconds. It said: {said.strip() or 'nothing'}"
+    )
+
+
+def _client(url: str, key: str) -> anthropic.Anthropic:
+    """The official client, without retries and without whatever proxy the environment names: all of this is local."""
+    return anthropic.Anthropic(
+        base_url=url, api_key=key, max_retries=0, http_client=anthropic.DefaultHttpxClient(trust_env=False)
+    )
+
+
+def _tell(client: anthropic.Anthropic) -> str:
+    """Act as a client would, and print what it sees. Returns the deployment's id."""
+    screen = show.console()
+    agent = client.beta.agents.create(
+        name="Parcel clerk", model="claude-opus-4-5", system="You keep the books of a small parcel office."
+    )
+    environment = client.beta.environments.create(name="office", description="Where the clerk works")
+    deployment = client.beta.deployments.create(
+        name="Late parcels",
+        agent=agent.id,
+        environment_id=environment.id,
+        initial_events=[{"type": "user.message", "content": [{"type": "text", "text": _TASK}]}],
+    )
+    made = [("agent", agent), ("environment", environment), ("deployment", deployment)]
+    show.table(["made", "id", "name"], [[noun, thing.id, thing.name] for noun, thing in made])
+
+    screen.print(f"\n[bold]POST /v1/deployments/{deployment.id}/run[/]", soft_wrap=True)
+    run = client.beta.deployments.run(deployment.id)
+    _show_run(run, "The run record")
+    if run.session_id is None:
+        raise Unusable("The first run made no session; its record above says why.")
+    _show_session(client, run.session_id)
+
+    client.beta.environments.archive(environment.id)
+    screen.print(
+        f"\nThe environment is archived now. [bold]POST /v1/deployments/{deployment.id}/run[/] again", soft_wrap=True
+    )
+    _show_run(client.beta.deployments.run(deployment.id), "The record of a run that could not start")
+    runs = client.beta.deployment_runs.list(deployment_id=deployment.id)
+    screen.print("\nBoth are kept, newest first:")
+    show.table(
+        ["id", "session or error"], [[each.id, each.error.type if each.error else each.session_id] for each in runs]
+    )
+    return deployment.id
+
+
+def _mend(client: anthropic.Anthropic, deployment_id: str) -> None:
+    """Give the deployment a live environment again, so that whoever goes on from here can run it."""
+    environment = client.beta.environments.create(name="new office")
+    client.beta.deployments.update(deployment_id, environment_id=environment.id)
+
+
+def _show_run(run: Run, title: str) -> None:
+    fields: dict[str, Any] = {
+        "id": run.id,
+        "created_at": run.created_at,
+        "trigger": run.trigger_context.type,
+        "agent": f"{run.agent.id}, version {run.agent.version}",
+        "session_id": run.session_id,
+        "error": None if run.error is None else f"{run.error.type}: {run.error.message}",
+    }
+    show.thing(fields, title=title)
+
+
+def _show_session(client: anthropic.Anthropic, session_id: str) -> None:
+    session = client.beta.sessions.retrieve(session_id)
+    show.console().print()
+    show.thing(
+        {
+            "id": session.id,
+            "title": session.title,
+            "status": session.status,
+            "agent": f"{session.agent.name}, {session.agent.model.id}",
+            "environment_id": session.environment_id,
+            "deployment_id": session.deployment_id,
+            "created_at": session.created_at,
+        },
+        title="The session that it started",
+    )
+    events = client.beta.sessions.events.list(session_id, limit=5).data
+    show.console().print()
+    show.table(
+        ["id", "type", "content"],
+        [[event.id, event.type, _text(event.to_dict())] for event in events],
+        title="Its first events",
+    )
+
+
+def _text(event: dict[str, object]) -> str:
+    """The plain text of an event's content, as far as it has any."""
+    blocks = cast("list[dict[str, str]]", event.get("content") or [])
+    return " ".join(block["text"] for block in blocks if "text" in block)
+
+
+def _say_how(url: str, key: str, deployment_id: str, server: subprocess.Popen[bytes], folder: Path) -> None:
+    print(
+        f"\nThe deployment has a new environment, and the server is still running (process {server.pid}, folder {folder}). Run the deployment yourself:\n\n"
+        f"    curl -X POST {url}/v1/deployments/{deployment_id}/run -H 'x-api-key: {key}' -H 'anthropic-version: 2023-06-01'\n\n"
+        f"Stop it and clear up:\n\n    kill {server.pid} && rm -r {folder}\n"
+    )
+
+
+def _clear(server: subprocess.Popen[bytes] | None, folder: Path) -> None:
+    """Stop the server, gently first, and remove the folder."""
+    if server is not None and server.poll() is None:
+        server.send_signal(signal.SIGTERM)
+        try:
+            server.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+    shutil.rmtree(folder, ignore_errors=True)
