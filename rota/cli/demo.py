@@ -26,6 +26,8 @@ from rota.cli import show
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 15.0
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_held: list[int] = []
 _LISTENING = re.compile(r"rota is listening on (http://\S+)")
 _TASK = "Look through yesterday's deliveries and list every parcel that arrived late."
 
@@ -37,12 +39,13 @@ _TASK = "Look through yesterday's deliveries and list every parcel that arrived 
 )
 def demo(keep: bool, port: int) -> None:
     """See a deployment run, from an empty folder, and end."""
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that a stopped demo clears up too
     folder = Path(tempfile.mkdtemp(prefix="rota-demo-"))
     key = f"sk-rota-demo-{secrets.token_urlsafe(32)}"
     server, done = None, False
+    _hold_signals()
     try:
         server = _start(folder, key, port)
+        _end_on_signals()
         url = _wait(server, folder)
         with _client(url, key) as client:
             deployment_id = _tell(client)
@@ -66,6 +69,20 @@ def _start(folder: Path, key: str, port: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # noqa: S603 - our own program
             command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
+
+
+def _hold_signals() -> None:
+    """Only note signals for now: one that came between the server's start and our knowing of it would leave it behind."""
+    for number in _SIGNALS:
+        signal.signal(number, lambda number, _: _held.append(number))
+
+
+def _end_on_signals() -> None:
+    """End in good order on a signal, also on one that was noted before."""
+    for number in _SIGNALS:
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    if _held:
+        sys.exit(128 + _held[0])
 
 
 def _wait(server: subprocess.Popen[bytes], folder: Path) -> str:
@@ -190,6 +207,8 @@ def _say_how(url: str, key: str, deployment_id: str, server: subprocess.Popen[by
 
 def _clear(server: subprocess.Popen[bytes] | None, folder: Path) -> None:
     """Stop the server, gently first, and remove the folder."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     if server is not None and server.poll() is None:
         server.send_signal(signal.SIGTERM)
         try:
