@@ -18,7 +18,8 @@ _SECRETS = re.compile(
     r"|gh[pousr]_\w{16,}|github_pat_\w{20,}"
     r"|(?i:bearer\s+)[\w.~+/=-]{8,}"
     r"|(?i:(?:x-api-key|authorization)['\"]?\s*[:=]\s*['\"]?)[^\s'\",}]{4,}"
-    r"|(?<=://)[^/@\s:]+:[^/@\s]+(?=@)"  # user:password in a URL
+    r"|(?<=://)[^/@\s:]*:[^/\s]+(?=@)"  # user:password in a URL
+    r"|(?i:password=)[^\s&'\"]+"
 )
 
 

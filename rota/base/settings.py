@@ -14,6 +14,9 @@ from msgspec import Meta, Struct
 
 from rota.base.errors import Unusable
 
+SECRETS = frozenset({"bootstrap_api_key", "seal_key"})
+"""Settings that come from the environment only."""
+
 ROLES = ("api",)
 """The duties that one server can be limited to with ``--only``."""
 
@@ -114,7 +117,7 @@ class Settings(Struct, kw_only=True, frozen=True):
 
 
 class Described(Struct, frozen=True):
-    """One setting as people read about it."""
+    """One setting as people read about it. ``flag`` is empty for a secret."""
 
     name: str
     variable: str
@@ -136,7 +139,8 @@ def describe() -> list[Described]:
         default = "" if field.default in (None, msgspec.NODEFAULT) else str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
         if field.name == "data_dir":
             default = "~/.local/share/rota"
-        flag = "--" + field.name.replace("_", "-")
+        # A secret on a command line is there for everybody to read who can list processes.
+        flag = "" if field.name in SECRETS else "--" + field.name.replace("_", "-")
         found.append(Described(field.name, "ROTA_" + field.name.upper(), flag, kind, default, meta["description"]))
     return found
 
@@ -155,6 +159,6 @@ def load(flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] 
         try:
             values[name] = msgspec.convert(value, field.type, strict=False)
         except msgspec.ValidationError as exc:
-            shown = "(hidden)" if "key" in name else repr(value)
+            shown = "(hidden)" if name in SECRETS else repr(value)
             raise Unusable(f"{source}: {shown} does not fit: {exc}") from None
     return Settings(**values)

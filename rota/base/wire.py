@@ -15,12 +15,14 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from rota.base.errors import InvalidRequest
+from rota.base.shapes import accepted
 
 __all__ = ["UNSET", "Dialect", "Metadata", "MetadataPatch", "UnsetType", "Wire", "check_metadata", "decode", "encode", "patch_metadata"]
 
-Dialect: TypeAlias = Literal["path", "proto"]
-"""Two validators answer on the hosted service: ``path`` words (``name: Field required``; deployments, environments) and
-``proto`` words (``Failed to parse request body: unknown field "x"``; agents, sessions)."""
+Dialect: TypeAlias = Literal["path", "tagged", "proto"]
+"""Validators of the hosted service differ in their words: ``path`` (``name: Field required``; deployments), ``tagged`` (the
+same, but a wrong ``type`` is told what would fit; environments), ``proto`` (``Failed to parse request body: unknown field
+"x"``; agents, sessions)."""
 
 T = TypeVar("T")
 
@@ -137,7 +139,7 @@ def decode(body: bytes, kind: type[T], dialect: Dialect) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as exc:
-        raise InvalidRequest(translate(str(exc), dialect)) from None
+        raise InvalidRequest(translate(str(exc), dialect, kind)) from None
     except (msgspec.DecodeError, RecursionError) as exc:
         raise InvalidRequest(f"Failed to parse request body: {exc}") from None
 
@@ -177,8 +179,8 @@ _RULES: list[_Rule] = [
 ]
 
 
-def translate(text: str, dialect: Dialect) -> str:
-    """Msgspec's sentence about a value, in the recorded words of the hosted validators."""
+def translate(text: str, dialect: Dialect, kind: Any = None) -> str:
+    """Msgspec's sentence about a value, in the recorded words of the hosted validators. ``kind`` is what was decoded."""
     match = _WHERE.match(text)
     assert match is not None
     what, path = match["what"], (match["path"] or "").replace("[...]", "")
@@ -197,8 +199,15 @@ def translate(text: str, dialect: Dialect) -> str:
             break
     else:
         said = what
-    if dialect == "proto" and path and what.startswith("Invalid "):
-        return f"Failed to parse request: {path}: {said}"
+    if path and what.startswith("Invalid ") and dialect != "path":
+        tags, values = accepted(kind, path)
+        if dialect == "proto":
+            return f"Failed to parse request: {path}: {said}" + (f"; expected one of {', '.join(values)}" if values else "")
+        if tags:
+            above, _, field = path.rpartition(".")
+            given = what.partition(" value ")[2]
+            known = ", ".join(f"'{tag}'" for tag in tags)
+            return f"{above}: Input tag {given} found using '{field}' does not match any of the expected tags: {known}"
     return f"{path}: {said}" if path else f"Failed to parse request body: {said}"
 
 

@@ -39,10 +39,10 @@ _TASK = "Look through yesterday's deliveries and list every parcel that arrived 
 )
 def demo(keep: bool, port: int) -> None:
     """See a deployment run, from an empty folder, and end."""
+    _hold_signals()
     folder = Path(tempfile.mkdtemp(prefix="rota-demo-"))
     key = f"sk-rota-demo-{secrets.token_urlsafe(32)}"
     server, done = None, False
-    _hold_signals()
     try:
         server = _start(folder, key, port)
         _end_on_signals()

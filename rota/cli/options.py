@@ -17,7 +17,7 @@ def setting_flags(*names: str) -> Callable[[F], F]:
 
     def decorate(command: F) -> F:
         for described in reversed(describe()):
-            if not names or described.name in names:
+            if described.flag and (not names or described.name in names):
                 command = _flag(described)(command)
         return command
 

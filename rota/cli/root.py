@@ -13,6 +13,7 @@ import click
 from rota.base import log
 from rota.base.errors import Fault, Refusal, Unusable
 from rota.base.log import redact
+from rota.main import own_version
 
 _COMMANDS = {
     "serve": ("serve", "Run the server."),
@@ -53,7 +54,7 @@ class Root(click.Group):
 
 
 @click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="rota")
+@click.version_option(own_version(), prog_name="rota")
 def cli() -> None:
     """rota: a self-hosted server for the Managed Agents API."""
     log.configure(level="warning")  # on stderr, so that stdout holds nothing but a command's answer

@@ -38,7 +38,7 @@ async def delete(req: Request) -> Any:
     return await req.write(actions.delete, req.id, force=req.query.force)
 
 
-_route = partial(Route, id_headers=False, dialect="path")
+_route = partial(Route, id_headers=False, dialect="tagged")
 
 ROUTES = [
     _route(

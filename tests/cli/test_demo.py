@@ -1,0 +1,73 @@
+"""``rota demo``: it tells its story, ends, and leaves nothing behind unless it is asked to."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.cli.process import SECONDS, environment, eventually, refusal, rota
+
+
+def test_the_demo_shows_a_run_and_a_failed_run_and_clears_up(tmp_path: Path) -> None:
+    done = rota("demo", TMPDIR=str(tmp_path), ROTA_DATABASE="postgresql://not.to.be.touched/x", ROTA_API_KEY="x")
+    assert done.returncode == 0, done.stderr
+    said = done.stdout
+    assert len(set(re.findall(r"drun_\w+", said))) == 2
+    assert len(set(re.findall(r"sesn_\w+", said))) == 1
+    assert "user.message" in said
+    assert "environment_archived_error" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_kept_demo_can_be_called_and_stopped_as_it_says(tmp_path: Path) -> None:
+    said = rota("demo", "--keep", TMPDIR=str(tmp_path)).stdout
+    found = re.search(r"curl -X POST (\S+) -H 'x-api-key: (\S+)'", said)
+    stop = re.search(r"kill (\d+) && rm -r (\S+)", said)
+    assert found is not None
+    assert stop is not None
+    process = int(stop[1])
+    try:
+        answer = httpx2.post(found[1], headers={"x-api-key": found[2]}, trust_env=False)
+        assert answer.status_code == 200
+        assert answer.json()["session_id"].startswith("sesn_")
+        assert Path(stop[2]).parent == tmp_path
+    finally:
+        os.kill(process, signal.SIGTERM)
+    eventually(lambda: not _alive(process))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_demo_that_is_stopped_clears_up(tmp_path: Path, number: signal.Signals) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rota", "demo"], env=environment(TMPDIR=str(tmp_path)),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    eventually(lambda: list(tmp_path.glob("rota-demo-*/server.log")))
+    process.send_signal(number)
+    assert process.wait(SECONDS) != 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_demo_that_cannot_start_says_why(tmp_path: Path) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        done = rota("demo", "--port", str(other.getsockname()[1]), TMPDIR=str(tmp_path))
+    assert done.returncode == 1
+    assert "Cannot listen" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+    assert "--port" in refusal("demo", "--port", "many", code=2)
+
+
+def _alive(process: int) -> bool:
+    """Whether a process runs; one that has ended and waits for its parent does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
