@@ -51,7 +51,7 @@ def test_every_setting_is_a_flag_unless_it_is_a_secret() -> None:
     said = rota("serve", "--help").stdout
     for setting in describe():
         if not setting.flag:
-            assert setting.name.replace("_", "-") not in said
+            assert "--" + setting.name.replace("_", "-") + " " not in said
             continue
         assert setting.flag.replace("--log-json", "--log-json / --no-log-json") in said
         assert setting.variable in said

@@ -154,8 +154,7 @@ def update(tx: Tx, who: Who, deployment_id: str, body: UpdateDeployment, policy:
         _check_schedule(tx, who, new, policy)
     if new.body.budget is not None and (body.budget is not UNSET or body.agent is not UNSET):
         _check_budget(tx, new, policy)
-    tokens_sent = isinstance(body.resources, list) and any(_token(resource) for resource in body.resources)
-    if _same(new, old) and not tokens_sent:
+    if _same(new, old) and not _tokens_change(tx, old, body):
         return _render(tx, old)
     if body.resources is not UNSET:
         tx.run(sql.DROP_TOKENS, deployment_id=old.id)
@@ -272,6 +271,13 @@ def _token(resource: ResourceParam) -> str | None:
     if isinstance(resource, RepositoryParam) and resource.authorization_token is not UNSET:
         return resource.authorization_token
     return None
+
+
+def _tokens_change(tx: Tx, old: Stored, body: UpdateDeployment) -> bool:
+    """Whether the update brings tokens, or drops those that are kept: they must be sent again with every list."""
+    if body.resources is UNSET:
+        return False
+    return any(_token(resource) for resource in body.resources or ()) or bool(tx.all(sql.GET_TOKENS, ids=[old.id]))
 
 
 def _without_tokens(resources: list[ResourceParam]) -> list[ResourceParam]:
