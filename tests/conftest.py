@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
+from ipaddress import ip_address
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,17 @@ import pytest
 from rota.base.clock import HandClock
 from rota.store.db import open_db
 from tests.api import Api
+
+
+def _stay_on_this_machine(event: str, arguments: tuple[Any, ...]) -> None:
+    """Refuse every connection of the test process that leads off this machine."""
+    if event == "socket.connect" and isinstance(arguments[1], tuple):
+        host = arguments[1][0]
+        if host != "localhost" and not ip_address(host).is_loopback:
+            raise PermissionError(f"a test tried to reach {host}")
+
+
+sys.addaudithook(_stay_on_this_machine)
 
 START = 1_772_452_800_000_000  # 2026-03-02 12:00:00 UTC, a Monday
 _numbers = count()

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,11 @@ def test_a_silenced_check_gives_its_reason(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=named)
 def test_names_are_not_empty_words(path: Path) -> None:
     assert not re.search(r"manager|helper|util|common|misc", path.stem), named(path)
+
+
+def test_tests_reach_no_other_machine() -> None:
+    with socket.socket() as stray, pytest.raises(PermissionError):
+        stray.connect(("192.0.2.1", 9))  # an address reserved for documentation
 
 
 def test_time_comes_from_one_clock() -> None:
