@@ -171,7 +171,7 @@ _RULES: list[_Rule] = [
     (re.compile(r"Expected `object` of length <= (\d+)"), lambda m: f"value must contain no more than {m[1]} entries"),
     (re.compile(r"Expected `\w+` >= (-?[\d.]+)"), lambda m: f"must be greater than or equal to {m[1]}"),
     (re.compile(r"Expected `\w+` <= (-?[\d.]+)"), lambda m: f"must be less than or equal to {m[1]}"),
-    (re.compile(r"Expected `str` matching regex (.*)"), lambda m: f"string does not match the pattern {m[1]}"),
+    (re.compile(r"Expected `str` matching regex '(.*?)(?:\(\?!\\n\))?'"), lambda m: f"must match the pattern {m[1]}"),
     (re.compile(r"Invalid (?:enum )?value '(.*)'", re.DOTALL), lambda m: f'"{m[1]}" is not a valid value'),
     (re.compile(r"Invalid (?:enum )?value (.*)", re.DOTALL), lambda m: f"{m[1]} is not a valid value"),
     (re.compile(r"Invalid RFC3339 encoded datetime"), lambda _: "not a valid RFC 3339 datetime"),
@@ -183,7 +183,7 @@ def translate(text: str, dialect: Dialect, kind: Any = None) -> str:
     """Msgspec's sentence about a value, in the recorded words of the hosted validators. ``kind`` is what was decoded."""
     match = _WHERE.match(text)
     assert match is not None
-    what, path = match["what"], (match["path"] or "").replace("[...]", "")
+    what, path = match["what"], (match["path"] or "").replace("[...]", "").replace("[][", "[")
     if match["key"]:
         path = f"{path} key".strip()
     if missing := re.fullmatch(r"Object missing required field `(.*)`", what):
