@@ -11,8 +11,10 @@ Format, version 1: one byte version, one byte length of the key id, key id, 12-b
 
 import os
 import secrets
+import tempfile
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -95,17 +97,28 @@ class LazySealer:
 def load(key_text: str | None, key_file: Path) -> Sealer:
     """The sealer of this installation: the given key, or the key file, made (mode 0600) if it is not there yet."""
     if key_text is None and not key_file.exists():
-        key_file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            handle = os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:  # another process was faster; its key is ours too
-            pass
-        else:
-            with os.fdopen(handle, "wb") as out:
-                out.write(urlsafe_b64encode(secrets.token_bytes(32)) + b"\n")
-                out.flush()
-                os.fsync(out.fileno())
+        _make(key_file)
     keys = [parse_key(line) for line in (key_text or key_file.read_text()).split()]
     if not keys:
         raise Unusable(f"The sealing key file {key_file} is empty; restore it from your backup.")
     return Sealer({key_id(key): key for key in keys}, key_id(keys[0]))
+
+
+def _make(key_file: Path) -> None:
+    """Write a new key beside its place, then put it there whole: neither a crash nor another process meets half of it."""
+    key_file.parent.mkdir(parents=True, exist_ok=True)
+    handle, draft = tempfile.mkstemp(prefix=key_file.name + ".", dir=key_file.parent)  # readable by its owner only
+    try:
+        with os.fdopen(handle, "wb") as out:
+            out.write(urlsafe_b64encode(secrets.token_bytes(32)) + b"\n")
+            out.flush()
+            os.fsync(out.fileno())
+        with suppress(FileExistsError):  # another process was faster; its key is ours too
+            os.link(draft, key_file)
+    finally:
+        Path(draft).unlink()
+    folder = os.open(key_file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

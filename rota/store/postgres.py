@@ -126,29 +126,48 @@ class _Target:
             )
 
 
-class _Link:
-    """A connection that is made again when it breaks, not more often than the back-off allows."""
+class _Outage:
+    """What the threads know together of a database that is away: when the next attempt is due. One success ends it for all."""
 
-    def __init__(self, url: str, isolation: psycopg.IsolationLevel) -> None:
-        self._url = url
-        self._isolation = isolation
-        self._connection: psycopg.Connection[Row] | None = None
+    def __init__(self) -> None:
+        self.over()
+
+    def over(self) -> None:
+        """The database is there."""
         self._not_before = 0.0
         self._delay = _BACKOFF[0]
+
+    def check(self) -> None:
+        """Unavailable while the next attempt is not due."""
+        if time.monotonic() < self._not_before:
+            raise Unavailable("waiting before the next attempt to connect")
+
+    def failed(self) -> None:
+        """An attempt came to nothing; the next is due later."""
+        self._not_before = time.monotonic() + self._delay * random.uniform(0.5, 1)  # noqa: S311 - spreads attempts, hides nothing
+        self._delay = min(self._delay * 2, _BACKOFF[1])
+
+
+class _Link:
+    """A thread's connection, made again when it breaks, not more often than the outage allows."""
+
+    def __init__(self, url: str, isolation: psycopg.IsolationLevel, outage: _Outage) -> None:
+        self._url = url
+        self._isolation = isolation
+        self._outage = outage
+        self._connection: psycopg.Connection[Row] | None = None
 
     def get(self) -> psycopg.Connection[Row]:
         """The connection. Unavailable while the database is away."""
         if self._connection is not None and not self._connection.closed:
             return self._connection
-        if time.monotonic() < self._not_before:
-            raise Unavailable("waiting before the next attempt to connect")
+        self._outage.check()
         try:
             self._connection = connect(self._url, self._isolation)
         except psycopg.OperationalError as exc:
-            self._not_before = time.monotonic() + self._delay * random.uniform(0.5, 1)  # noqa: S311 - spreads attempts, hides nothing
-            self._delay = min(self._delay * 2, _BACKOFF[1])
+            self._outage.failed()
             raise Unavailable(str(exc)) from exc
-        self._delay = _BACKOFF[0]
+        self._outage.over()
         return self._connection
 
     def drop(self) -> None:
@@ -169,6 +188,7 @@ class PostgresDb(Front):
         self._generation = object()
         self._listening = False
         self._stop = Event()
+        self._outage = _Outage()
         try:
             with connect(url, psycopg.IsolationLevel.READ_COMMITTED) as connection:
                 if connection.info.server_version < 150000:
@@ -201,7 +221,7 @@ class PostgresDb(Front):
             thread.join()
 
     def _work(self, queue: Queue, isolation: psycopg.IsolationLevel) -> None:
-        link = _Link(self._url, isolation)
+        link = _Link(self._url, isolation, self._outage)
         while entries := queue.take(1):
             self._serve(link, entries[0])
             queue.done(entries[0])
@@ -273,6 +293,7 @@ class PostgresDb(Front):
                     connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(_CHANNEL)))
                     self._generation = object()
                     self._listening = True
+                    self._outage.over()
                     delay = _BACKOFF[0]
                     while not self._stop.is_set():
                         for _ in connection.notifies(timeout=0.5):
