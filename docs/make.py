@@ -72,7 +72,9 @@ def settings_page() -> str:
     ]
     for each in describe():
         default = f"`{each.default}`" if each.default else ""
-        lines.append(f"| `{each.variable}` | {f'`{each.flag}`' if each.flag else ''} | {each.kind} | {default} | {each.description} |")
+        lines.append(
+            f"| `{each.variable}` | {f'`{each.flag}`' if each.flag else ''} | {each.kind} | {default} | {each.description} |"
+        )
     lines += [
         "",
         "The API's commands (`rota deployments run …`) are clients: `ROTA_URL` (default `http://127.0.0.1:8700`) says where the "

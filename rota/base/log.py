@@ -34,8 +34,12 @@ def _redact_event(_logger: object, _method: str, event: "structlog.typing.EventD
 
 def configure(*, level: str = "info", json: bool = False) -> None:
     """Set up logging once, at the start of a command. ``level`` is a standard level name."""
-    renderer: Any = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(
-        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+    renderer: Any = (
+        structlog.processors.JSONRenderer()
+        if json
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
     )
     structlog.configure(
         processors=[

@@ -29,7 +29,9 @@ def _default_data_dir() -> str:
 class Settings(Struct, kw_only=True, frozen=True):
     """All settings of a server. Each field's variable is ``ROTA_`` and its name in capitals."""
 
-    host: Annotated[str, Meta(description="Address to listen on. A public one is refused until a key exists.")] = "127.0.0.1"
+    host: Annotated[str, Meta(description="Address to listen on. A public one is refused until a key exists.")] = (
+        "127.0.0.1"
+    )
     port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 picks a free one.")] = 8700
     database: Annotated[
         str | None,
@@ -84,10 +86,13 @@ class Settings(Struct, kw_only=True, frozen=True):
     ] = 0
     priced_models: Annotated[
         str,
-        Meta(description="Comma-separated models, besides the vendor's listed ones, that have a list price and so may carry a budget."),
+        Meta(
+            description="Comma-separated models, besides the vendor's listed ones, that have a list price and so may carry a budget."
+        ),
     ] = ""
     max_scheduled_deployments: Annotated[
-        int, Meta(ge=0, description="Deployments with a schedule that an organization may have, archived ones not counted.")
+        int,
+        Meta(ge=0, description="Deployments with a schedule that an organization may have, archived ones not counted."),
     ] = 1000
     shutdown_seconds: Annotated[
         int, Meta(ge=0, le=3600, description="How long requests in flight may take to finish after SIGTERM.")
@@ -136,7 +141,13 @@ def describe() -> list[Described]:
         meta = schema if "description" in schema else next(s for s in schema["anyOf"] if "description" in s)
         shape = next((s for s in schema.get("anyOf", [schema]) if s.get("type") != "null"), schema)
         kind = " or ".join(shape["enum"]) if "enum" in shape else str(shape.get("type", "string"))
-        default = "" if field.default in (None, msgspec.NODEFAULT) else str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
+        default = (
+            ""
+            if field.default in (None, msgspec.NODEFAULT)
+            else str(field.default).lower()
+            if isinstance(field.default, bool)
+            else str(field.default)
+        )
         if field.name == "data_dir":
             default = "~/.local/share/rota"
         # A secret on a command line is there for everybody to read who can list processes.

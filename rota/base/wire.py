@@ -17,7 +17,18 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from rota.base.errors import InvalidRequest
 from rota.base.shapes import accepted
 
-__all__ = ["UNSET", "Dialect", "Metadata", "MetadataPatch", "UnsetType", "Wire", "check_metadata", "decode", "encode", "patch_metadata"]
+__all__ = [
+    "UNSET",
+    "Dialect",
+    "Metadata",
+    "MetadataPatch",
+    "UnsetType",
+    "Wire",
+    "check_metadata",
+    "decode",
+    "encode",
+    "patch_metadata",
+]
 
 Dialect: TypeAlias = Literal["path", "tagged", "proto"]
 """Validators of the hosted service differ in their words: ``path`` (``name: Field required``; deployments), ``tagged`` (the
@@ -166,7 +177,10 @@ def _kind(text: str) -> str:
 _RULES: list[_Rule] = [
     (re.compile(r"Expected `str` of length >= (\d+)"), lambda m: f"minimum string length is {m[1]}"),
     (re.compile(r"Expected `str` of length <= (\d+)"), lambda m: f"maximum string length is {m[1]}"),
-    (re.compile(r"Expected `array` of length >= (\d+)"), lambda m: f"value must contain at least {m[1]} item{'' if m[1] == '1' else 's'}"),
+    (
+        re.compile(r"Expected `array` of length >= (\d+)"),
+        lambda m: f"value must contain at least {m[1]} item{'' if m[1] == '1' else 's'}",
+    ),
     (re.compile(r"Expected `array` of length <= (\d+)"), lambda m: f"value must contain no more than {m[1]} item(s)"),
     (re.compile(r"Expected `object` of length <= (\d+)"), lambda m: f"value must contain no more than {m[1]} entries"),
     (re.compile(r"Expected `\w+` >= (-?[\d.]+)"), lambda m: f"must be greater than or equal to {m[1]}"),
@@ -202,7 +216,9 @@ def translate(text: str, dialect: Dialect, kind: Any = None) -> str:
     if path and what.startswith("Invalid ") and dialect != "path":
         tags, values = accepted(kind, path)
         if dialect == "proto":
-            return f"Failed to parse request: {path}: {said}" + (f"; expected one of {', '.join(values)}" if values else "")
+            return f"Failed to parse request: {path}: {said}" + (
+                f"; expected one of {', '.join(values)}" if values else ""
+            )
         if tags:
             above, _, field = path.rpartition(".")
             given = what.partition(" value ")[2]

@@ -91,7 +91,9 @@ class App:
     def _report(self, error: Exception, request_id: str, route: Route | None) -> None:
         name = route.name if route else None
         if isinstance(error, Fault):
-            _logger.warning("request failed", route=name, request_id=request_id, fault=type(error).__name__, reason=str(error))
+            _logger.warning(
+                "request failed", route=name, request_id=request_id, fault=type(error).__name__, reason=str(error)
+            )
         else:
             _logger.error("request failed", route=name, request_id=request_id, exc_info=error)
 
@@ -168,5 +170,3 @@ def _query(text: bytes, route: Route) -> Any:
         return msgspec.convert(found, route.query, strict=False)
     except msgspec.ValidationError as exc:
         raise InvalidRequest(translate(str(exc), "path")) from None
-
-

@@ -43,7 +43,9 @@ async def once(
         row = tx.one(sql.FIND_KEY, scope=scope, route=route, key=key, since=tx.now - DAY)
         if row is not None:
             if row[0] != fingerprint:
-                raise InvalidRequest("Idempotency-Key: this key was used with another request; use a new key for a new request")
+                raise InvalidRequest(
+                    "Idempotency-Key: this key was used with another request; use a new key for a new request"
+                )
             return None, row[1].encode()
         result = act(tx)
         tx.run(sql.DROP_OLD_KEYS, before=tx.now - DAY)

@@ -22,7 +22,9 @@ def render(routes: Sequence[Route]) -> bytes:
         """The collector that the library asks."""
 
         def collect(self) -> "Iterator[Metric]":
-            requests = CounterMetricFamily("rota_http_requests", "Requests by route and status.", labels=["route", "status"])
+            requests = CounterMetricFamily(
+                "rota_http_requests", "Requests by route and status.", labels=["route", "status"]
+            )
             seconds = HistogramMetricFamily("rota_http_request_seconds", "Time to answer, by route.", labels=["route"])
             for route in routes:
                 for status, count in sorted(route.tally.statuses.items()):

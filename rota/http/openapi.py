@@ -47,7 +47,11 @@ def document(routes: Sequence[Route], *, version: str) -> bytes:
     return msgspec.json.encode(
         {
             "openapi": "3.1.0",
-            "info": {"title": "rota", "version": version, "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}},
+            "info": {
+                "title": "rota",
+                "version": version,
+                "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+            },
             "paths": paths,
             "components": {
                 "schemas": components,

@@ -7,7 +7,9 @@ FIND_KEY = Query(
     """SELECT fingerprint, reply FROM idempotency_keys
        WHERE scope = :scope AND route = :route AND key = :key AND created_at > :since""",
 )
-DROP_OLD_KEYS = Query("Forget keys that are over their time.", "DELETE FROM idempotency_keys WHERE created_at <= :before")
+DROP_OLD_KEYS = Query(
+    "Forget keys that are over their time.", "DELETE FROM idempotency_keys WHERE created_at <= :before"
+)
 KEEP_REPLY = Insert(
     "Remember a reply.",
     "idempotency_keys",

@@ -87,4 +87,6 @@ def open_db(
         from rota.store.postgres import PostgresDb  # psycopg costs 100 ms and 15 MB that SQLite users need not pay
 
         return PostgresDb(url, clock, upgrade=upgrade, connections=connections)
-    raise Unusable(f"The database URL {url.split(':', 1)[0]!r}:… is of no known kind; write sqlite:///… or postgresql://…")
+    raise Unusable(
+        f"The database URL {url.split(':', 1)[0]!r}:… is of no known kind; write sqlite:///… or postgresql://…"
+    )

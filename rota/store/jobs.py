@@ -22,7 +22,9 @@ class Job:
 
     __slots__ = ("args", "fn", "future", "kwargs")
 
-    def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], future: "asyncio.Future[Any]"):
+    def __init__(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], future: "asyncio.Future[Any]"
+    ):
         self.fn = fn
         self.args = args
         self.kwargs = kwargs
@@ -34,7 +36,9 @@ class Set:
 
     __slots__ = ("fn", "futures", "items")
 
-    def __init__(self, fn: Callable[[Tx, Sequence[Any]], Sequence[Any]], waiting: list[tuple[Any, "asyncio.Future[Any]"]]):
+    def __init__(
+        self, fn: Callable[[Tx, Sequence[Any]], Sequence[Any]], waiting: list[tuple[Any, "asyncio.Future[Any]"]]
+    ):
         self.fn = fn
         self.items = [item for item, _ in waiting]
         self.futures = [future for _, future in waiting]

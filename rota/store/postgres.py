@@ -192,7 +192,9 @@ class PostgresDb(Front):
         try:
             with connect(url, psycopg.IsolationLevel.READ_COMMITTED) as connection:
                 if connection.info.server_version < 150000:
-                    raise Unusable(f"PostgreSQL 15 or newer is needed; this is {connection.info.server_version // 10000}.")
+                    raise Unusable(
+                        f"PostgreSQL 15 or newer is needed; this is {connection.info.server_version // 10000}."
+                    )
                 connection.autocommit = True
                 connection.execute("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
                 migrate.prepare(_Target(connection, clock), upgrade=upgrade)
@@ -289,7 +291,9 @@ class PostgresDb(Front):
         delay = _BACKOFF[0]
         while not self._stop.is_set():
             try:
-                with psycopg.connect(self._url, autocommit=True, connect_timeout=5, application_name="rota") as connection:
+                with psycopg.connect(
+                    self._url, autocommit=True, connect_timeout=5, application_name="rota"
+                ) as connection:
                     connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(_CHANNEL)))
                     self._generation = object()
                     self._listening = True

@@ -120,9 +120,7 @@ class _Target:
         return self._connection.execute("SELECT number, checksum FROM migrations ORDER BY number").fetchall()
 
     def apply(self, migration: migrate.Migration, script: str) -> None:
-        record = (
-            f"INSERT INTO migrations VALUES ({migration.number}, '{migration.name}', '{migration.checksum}', {self._clock.now()})"
-        )
+        record = f"INSERT INTO migrations VALUES ({migration.number}, '{migration.name}', '{migration.checksum}', {self._clock.now()})"
         try:
             self._connection.executescript(f"BEGIN IMMEDIATE;\n{script}\n;{record};\nCOMMIT;")
         except sqlite3.Error:
@@ -157,7 +155,9 @@ class SqliteDb(Front):
         for number in range(_READERS):
             connection = connect(path, synchronous)
             connection.execute("PRAGMA query_only = ON")
-            self._threads.append(Thread(target=self._read_loop, args=(connection,), name=f"sqlite-reader-{number}", daemon=True))
+            self._threads.append(
+                Thread(target=self._read_loop, args=(connection,), name=f"sqlite-reader-{number}", daemon=True)
+            )
         for thread in self._threads:
             thread.start()
 
@@ -265,7 +265,11 @@ class SqliteDb(Front):
             try:
                 connection.execute("BEGIN")
                 try:
-                    outcome = (job.future, job.fn(SqliteTx(connection, self._clock.now()), *job.args, **job.kwargs), None)
+                    outcome = (
+                        job.future,
+                        job.fn(SqliteTx(connection, self._clock.now()), *job.args, **job.kwargs),
+                        None,
+                    )
                 finally:
                     connection.execute("ROLLBACK")
             except BaseException as exc:

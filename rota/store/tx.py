@@ -55,7 +55,12 @@ class Listing:
     __slots__ = ("_build", "filters", "key", "note")
 
     def __init__(
-        self, note: str, select: str, *, filters: dict[str, str] | None = None, key: tuple[str, str] = ("created_at", "id")
+        self,
+        note: str,
+        select: str,
+        *,
+        filters: dict[str, str] | None = None,
+        key: tuple[str, str] = ("created_at", "id"),
     ) -> None:
         self.note = note
         self.filters = filters or {}

@@ -56,7 +56,9 @@ def test_every_query_prepares_on_sqlite(tmp_path: Path, clock: HandClock) -> Non
     for name, value in texts():
         if name.startswith("rota.store.postgres."):
             continue
-        parameters = {key: None for key in _parameters(value)} if isinstance(value, Query) else [None] * len(value.columns)
+        parameters = (
+            {key: None for key in _parameters(value)} if isinstance(value, Query) else [None] * len(value.columns)
+        )
         for key in value.sets if isinstance(value, Query) else ():
             parameters[key] = "[]"  # type: ignore[index, call-overload]
         try:
@@ -91,7 +93,9 @@ def test_a_list_is_walked_by_an_index_and_never_sorted(tmp_path: Path) -> None:
             continue
         for seek in (False, True):
             query = value.query((), "desc", seek=seek)
-            plan = connection.execute("EXPLAIN QUERY PLAN " + query.sqlite, dict.fromkeys(_parameters(query))).fetchall()
+            plan = connection.execute(
+                "EXPLAIN QUERY PLAN " + query.sqlite, dict.fromkeys(_parameters(query))
+            ).fetchall()
             assert not any("TEMP B-TREE" in row[3] for row in plan), (name, plan)
     connection.close()
 

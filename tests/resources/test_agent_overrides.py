@@ -17,9 +17,7 @@ from tests.api import Api
 from tests.resources.test_agents import FULL
 
 AT = "agent.agent_with_overrides.config."
-READ_TOOL = (
-    "Missing required tool: skills require the read tool to be usable (enabled and not always_deny) on the session's `agent_toolset`"
-)
+READ_TOOL = "Missing required tool: skills require the read tool to be usable (enabled and not always_deny) on the session's `agent_toolset`"
 CUSTOM = {"type": "custom", "name": "answer", "description": "Answers.", "input_schema": {"type": "object"}}
 SERVER = {"type": "url", "name": "other", "url": "https://other.example.com"}
 
@@ -114,7 +112,11 @@ def test_a_session_shows_full_members_and_itself_with_the_overrides(api: Api, fo
     own = {"type": "self"}
     roster: dict[str, Any] = {"type": form, "agents": [aide["id"], own, {"type": "advisor", "model": "sage"}]}
     if form != "coordinator":
-        roster = {"type": form, "subagents": {"type": "enabled", "predefined_agents": [aide["id"], own]}, "workflows": {"type": "disabled"}}
+        roster = {
+            "type": form,
+            "subagents": {"type": "enabled", "predefined_agents": [aide["id"], own]},
+            "workflows": {"type": "disabled"},
+        }
     lead = api.agent(name="Lead", system="Lead.", multiagent=roster)
     shown = overridden(api, lead, system="Now.")
 

@@ -146,7 +146,10 @@ def test_a_member_has_no_multiagent_configuration_of_its_own(sqlite_api: Api, ow
     update(sqlite_api, aide, multiagent=own)
     for roster in (coordinator(aide["id"]), members(workflows=enabled(predefined_agents=[pinned(aide["id"], 2)]))):
         said = create(sqlite_api, roster).refused(400)
-        assert said == f"{INVALID}subagent {aide['id']} has a multiagent configuration of its own, and the depth limit is 1"
+        assert (
+            said
+            == f"{INVALID}subagent {aide['id']} has a multiagent configuration of its own, and the depth limit is 1"
+        )
     create(sqlite_api, coordinator(pinned(aide["id"], 1))).ok()
 
 
@@ -192,7 +195,9 @@ def test_predefined_agents_are_pinned_and_may_be_in_both_lists(api: Api) -> None
     )
     lead = create(api, given).ok()
     shown = lead["multiagent"]
-    assert shown["subagents"] == enabled(inline_agents=DISABLED, predefined_agents=[pinned(aide["id"]), pinned(lead["id"])])
+    assert shown["subagents"] == enabled(
+        inline_agents=DISABLED, predefined_agents=[pinned(aide["id"]), pinned(lead["id"])]
+    )
     assert shown["workflows"] == enabled(inline_agents={"type": "enabled"}, predefined_agents=[pinned(aide["id"])])
     renamed = update(api, lead, name="Chief")
     assert renamed["multiagent"]["subagents"]["predefined_agents"] == [pinned(aide["id"]), pinned(lead["id"], 2)]
@@ -212,13 +217,17 @@ def test_an_update_is_merged_level_by_level(sqlite_api: Api) -> None:
     update(sqlite_api, aide, system="Second.")
 
     assert update(sqlite_api, lead, multiagent=members()) == lead
-    shown = update(sqlite_api, lead, multiagent=members(subagents=enabled(inline_agents={"type": "enabled"})))["multiagent"]
+    shown = update(sqlite_api, lead, multiagent=members(subagents=enabled(inline_agents={"type": "enabled"})))[
+        "multiagent"
+    ]
     assert shown == members(
         advisor=enabled(model="sage"),
         subagents=enabled(inline_agents={"type": "enabled"}, predefined_agents=kept),
         workflows=DISABLED,
     )
-    shown = update(sqlite_api, lead, multiagent=members(subagents=enabled(predefined_agents=[aide["id"]])))["multiagent"]
+    shown = update(sqlite_api, lead, multiagent=members(subagents=enabled(predefined_agents=[aide["id"]])))[
+        "multiagent"
+    ]
     assert shown["subagents"]["predefined_agents"] == [pinned(aide["id"], 2)]
     shown = update(sqlite_api, lead, multiagent=members(subagents=enabled(predefined_agents=None)))["multiagent"]
     assert shown["subagents"] == ON

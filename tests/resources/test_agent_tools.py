@@ -46,7 +46,9 @@ def mcp(name: str = "tracker", *configs: dict[str, Any], **fields: Any) -> dict[
 # Built-in tools
 
 
-@pytest.mark.parametrize("default", [{}, {"default_config": None}, {"default_config": {}}, {"default_config": {"enabled": None}}])
+@pytest.mark.parametrize(
+    "default", [{}, {"default_config": None}, {"default_config": {}}, {"default_config": {"enabled": None}}]
+)
 def test_a_bare_toolset_allows_everything(default: dict[str, Any]) -> None:
     expected = {"type": BUILT_IN, "default_config": {"enabled": True, "permission_policy": ALLOW}, "configs": []}
     assert resolve({"type": BUILT_IN, **default}) == [expected]
@@ -110,7 +112,11 @@ def test_url_sources_are_shown_in_the_object_form() -> None:
         ),
         (
             {"user_input": {"type": "all"}, "client_tool_results": "none", "server_tool_results": "all"},
-            {"user_input": {"type": "all"}, "client_tool_results": {"type": "none"}, "server_tool_results": {"type": "all"}},
+            {
+                "user_input": {"type": "all"},
+                "client_tool_results": {"type": "none"},
+                "server_tool_results": {"type": "all"},
+            },
         ),
     ):
         shown, _ = resolve(toolset({"name": "web_fetch", "url_sources": given}), custom("ask"))
@@ -119,7 +125,9 @@ def test_url_sources_are_shown_in_the_object_form() -> None:
 
 def test_what_goes_out_comes_back_in_the_same() -> None:
     tools = resolve(
-        toolset(*({"name": name} for name in ("bash", "read")), {"name": "web_fetch", "url_sources": {"user_input": "none"}}),
+        toolset(
+            *({"name": name} for name in ("bash", "read")), {"name": "web_fetch", "url_sources": {"user_input": "none"}}
+        ),
         mcp("tracker", {"name": "find"}),
         custom(),
     )
@@ -174,7 +182,9 @@ def test_a_second_toolset_is_refused() -> None:
     assert refusal(toolset(), toolset()) == f"tools.1.{BUILT_IN}: only one {BUILT_IN} is allowed"
 
 
-@pytest.mark.parametrize("domain", ["example.com", "docs.example.co.uk", "xn--mnchen-3ya.de", "a-b.c1.io", f"{'a' * 63}.com"])
+@pytest.mark.parametrize(
+    "domain", ["example.com", "docs.example.co.uk", "xn--mnchen-3ya.de", "a-b.c1.io", f"{'a' * 63}.com"]
+)
 def test_a_plain_hostname_is_a_domain(domain: str) -> None:
     for name in ("web_search", "web_fetch"):
         assert resolve(toolset({"name": name, "blocked_domains": ["a.com", domain] * 32}))
@@ -301,7 +311,10 @@ def test_the_tools_of_an_mcp_server_ask_by_default() -> None:
         (mcp("tracker", {"name": "find", "type": "find"}), 'Failed to parse request body: unknown field "type"'),
         (mcp("tracker", {"name": ""}), "tools[0].configs[0].name: minimum string length is 1"),
         (mcp("tracker", {"name": "n" * 129}), "tools[0].configs[0].name: maximum string length is 128"),
-        (mcp("tracker", {"name": "find"}, {"name": "find"}), 'tools.0.mcp_toolset.configs.1.name: duplicate tool name "find"'),
+        (
+            mcp("tracker", {"name": "find"}, {"name": "find"}),
+            'tools.0.mcp_toolset.configs.1.name: duplicate tool name "find"',
+        ),
     ],
 )
 def test_an_mcp_toolset_is_refused(tool: dict[str, Any], message: str) -> None:

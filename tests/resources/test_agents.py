@@ -71,7 +71,12 @@ def test_a_plain_agent_has_every_key_with_its_default(api: Api) -> None:
 def test_an_agent_is_read_as_it_was_answered(api: Api) -> None:
     agent = api.post("/v1/agents", FULL).ok()
     assert agent["skills"] == [{"type": "anthropic", "skill_id": "xlsx", "version": "latest"}]
-    assert agent["model"] == {"id": "claude-opus-5-5", "speed": "fast", "effort": {"type": "max"}, "inference_geo": "us"}
+    assert agent["model"] == {
+        "id": "claude-opus-5-5",
+        "speed": "fast",
+        "effort": {"type": "max"},
+        "inference_geo": "us",
+    }
     assert api.get(f"/v1/agents/{agent['id']}").ok() == agent
     assert api.get("/v1/agents").ok()["data"] == [agent]
 
@@ -143,7 +148,9 @@ def test_texts_are_counted_in_characters(sqlite_api: Api) -> None:
 
 
 def test_prebuilt_skills_exist_in_any_version(sqlite_api: Api) -> None:
-    skills = [{"type": "anthropic", "skill_id": name, "version": "20251013"} for name in ("xlsx", "pptx", "docx", "pdf")]
+    skills = [
+        {"type": "anthropic", "skill_id": name, "version": "20251013"} for name in ("xlsx", "pptx", "docx", "pdf")
+    ]
     assert sqlite_api.agent(skills=skills)["skills"] == skills
 
 
@@ -199,8 +206,21 @@ def test_an_update_that_changes_nothing_is_answered_with_the_same_version(
 
 def test_what_was_read_can_be_written_back_without_a_change(sqlite_api: Api) -> None:
     aide = sqlite_api.agent(name="Aide")["id"]
-    agent = sqlite_api.post("/v1/agents", {**FULL, "multiagent": {"type": "coordinator", "agents": [{"type": "self"}, aide]}}).ok()
-    kept = ("name", "model", "description", "system", "tools", "mcp_servers", "skills", "multiagent", "metadata", "execution_identity")
+    agent = sqlite_api.post(
+        "/v1/agents", {**FULL, "multiagent": {"type": "coordinator", "agents": [{"type": "self"}, aide]}}
+    ).ok()
+    kept = (
+        "name",
+        "model",
+        "description",
+        "system",
+        "tools",
+        "mcp_servers",
+        "skills",
+        "multiagent",
+        "metadata",
+        "execution_identity",
+    )
     assert sqlite_api.post(f"/v1/agents/{agent['id']}", {name: agent[name] for name in kept}).ok() == agent
 
 
@@ -402,7 +422,10 @@ def test_versions_are_found_for_those_that_exist_and_then_remembered(api: Api, c
     refs = [(agent, 1), (agent, 2), (agent, 3), ("agent_01unknown", 1)]
     clock.advance(seconds=1)
     found = api.read(actions.versions_many, refs)
-    assert {ref: version.body.name for ref, version in found.items()} == {(agent, 1): "Research lead", (agent, 2): "Second"}
+    assert {ref: version.body.name for ref, version in found.items()} == {
+        (agent, 1): "Research lead",
+        (agent, 2): "Second",
+    }
     assert [version.ref for version in found.values()] == [(agent, 1), (agent, 2)]
     again = api.read(actions.versions_many, refs[:2])
     assert all(again[ref] is found[ref] for ref in again)

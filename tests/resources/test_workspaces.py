@@ -508,7 +508,9 @@ def test_the_wait_for_the_next_minute_is_in_whole_seconds(now: int, seconds: int
     assert limits.seconds_left(now) == seconds
 
 
-def test_two_servers_on_one_database_share_one_organization(postgres_url: str, tmp_path: Path, clock: HandClock) -> None:
+def test_two_servers_on_one_database_share_one_organization(
+    postgres_url: str, tmp_path: Path, clock: HandClock
+) -> None:
     with Api(postgres_url, tmp_path, clock) as one, Api(postgres_url, tmp_path, clock) as two:
         assert one.who.organization_id == two.who.organization_id
         two.get("/v1/agents", key=create_key(one).key).ok()

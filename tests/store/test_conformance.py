@@ -189,7 +189,9 @@ def test_a_wake_up_comes_after_a_commit_and_never_after_a_refusal(store: Store) 
     assert heard == [1]
 
 
-def test_a_touched_topic_shows_in_the_stamps_of_another_process(store: Store, database_url: str, clock: HandClock) -> None:
+def test_a_touched_topic_shows_in_the_stamps_of_another_process(
+    store: Store, database_url: str, clock: HandClock
+) -> None:
     async def scenario() -> None:
         other = open_db(database_url, clock)
         before = store.db.stamp("keys")

@@ -31,9 +31,14 @@ def test_a_full_disk_refuses_what_does_not_fit_and_keeps_what_does(tmp_path: Pat
     async def scenario() -> None:
         db: Any = open_db(url(tmp_path), clock)
         [[pages]] = db._writer.execute("PRAGMA page_count").fetchall()
-        db._writer.execute(f"PRAGMA max_page_count = {pages + 8}")  # what SQLite says then is what a full disk makes it say
+        db._writer.execute(
+            f"PRAGMA max_page_count = {pages + 8}"
+        )  # what SQLite says then is what a full disk makes it say
         outcomes = await asyncio.gather(
-            db.write(put, "small"), db.write(put, "large", 1_000_000), db.write(put, "small too"), return_exceptions=True
+            db.write(put, "small"),
+            db.write(put, "large", 1_000_000),
+            db.write(put, "small too"),
+            return_exceptions=True,
         )
         assert outcomes[0] == "small"
         assert isinstance(outcomes[1], DiskFull)
@@ -94,7 +99,9 @@ def test_a_history_that_is_not_ours_is_refused(tmp_path: Path, clock: HandClock)
         open_db(url(tmp_path), clock)
 
 
-def test_a_migration_that_fails_leaves_nothing_half_applied(database_url: str, clock: HandClock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_migration_that_fails_leaves_nothing_half_applied(
+    database_url: str, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asyncio.run(open_db(database_url, clock).close())
     every = migrate.migrations()
     broken = migrate.Migration(len(every) + 1, "broken", "CREATE TABLE half (id TEXT);\nCREATE TABLE half (id TEXT);")

@@ -5,7 +5,9 @@ from rota.resources.agents.multiagent import AgentReference
 from rota.resources.deployment_runs.wire import DeploymentRun, ManualTrigger, RunError, ScheduleTrigger
 from rota.store.tx import Insert, Listing, Query, Row
 
-_COLUMNS = """id, created_at, deployment_id, scheduled_at, session_id, error_type, error_message, agent_id, agent_version"""
+_COLUMNS = (
+    """id, created_at, deployment_id, scheduled_at, session_id, error_type, error_message, agent_id, agent_version"""
+)
 
 INSERT = Insert(
     "Record fires.",
@@ -46,7 +48,9 @@ LIST = Listing(
 
 def to_run(row: Row) -> DeploymentRun:
     """A row of ``GET`` or ``LIST`` as it goes out."""
-    run_id, created_at, deployment_id, scheduled_at, session_id, error_type, error_message, agent_id, agent_version = row
+    run_id, created_at, deployment_id, scheduled_at, session_id, error_type, error_message, agent_id, agent_version = (
+        row
+    )
     return DeploymentRun(
         id=run_id,
         deployment_id=deployment_id,

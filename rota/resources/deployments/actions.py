@@ -282,7 +282,9 @@ def _tokens_change(tx: Tx, old: Stored, body: UpdateDeployment) -> bool:
 
 def _without_tokens(resources: list[ResourceParam]) -> list[ResourceParam]:
     return [
-        msgspec.structs.replace(resource, authorization_token=UNSET) if isinstance(resource, RepositoryParam) else resource
+        msgspec.structs.replace(resource, authorization_token=UNSET)
+        if isinstance(resource, RepositoryParam)
+        else resource
         for resource in resources
     ]
 

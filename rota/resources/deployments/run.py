@@ -49,7 +49,11 @@ def run(tx: Tx, fires: Sequence[Fire]) -> list[DeploymentRun | Refusal]:
     decided = drafts.decide_all(wishes, drafts.load(tx, wishes, policy), policy, tx.now)
     drafts.write(tx, [each for each in decided if isinstance(each, drafts.Draft)], policy)
     records = deployment_runs.record(
-        tx, [_row(tx, fires[index], rows[fires[index].deployment_id], each) for index, each in zip(due, decided, strict=True)]
+        tx,
+        [
+            _row(tx, fires[index], rows[fires[index].deployment_id], each)
+            for index, each in zip(due, decided, strict=True)
+        ],
     )
     for index, record in zip(due, records, strict=True):
         outcomes[index] = record

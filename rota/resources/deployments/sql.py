@@ -70,7 +70,9 @@ KEEP_TOKENS = Insert(
     "deployment_tokens",
     {"deployment_id": "text", "position": "bigint", "sealed": "bytea"},
 )
-DROP_TOKENS = Query("Forget a deployment's tokens.", "DELETE FROM deployment_tokens WHERE deployment_id = :deployment_id")
+DROP_TOKENS = Query(
+    "Forget a deployment's tokens.", "DELETE FROM deployment_tokens WHERE deployment_id = :deployment_id"
+)
 GET_TOKENS = Query(
     "Sealed tokens of deployments that are to be fired.",
     "SELECT deployment_id, position, sealed FROM deployment_tokens WHERE deployment_id = ANY(:ids)",

@@ -79,7 +79,9 @@ def find_many(tx: Tx, environment_ids: Sequence[str]) -> dict[str, Facts]:
 def list_(tx: Tx, who: Who, position: Position | None, query: ListEnvironments) -> Found:
     """A page of environments, newest first."""
     live = None if query.include_archived else 1
-    found = page(tx, sql.LIST, limit=query.limit, position=position, filters={"live": live}, workspace_id=who.workspace_id)
+    found = page(
+        tx, sql.LIST, limit=query.limit, position=position, filters={"live": live}, workspace_id=who.workspace_id
+    )
     return found.map(sql.to_environment)
 
 
@@ -88,7 +90,8 @@ def update(tx: Tx, who: Who, environment_id: str, body: UpdateEnvironment) -> En
     old = get(tx, who, environment_id)
     if old.archived_at is not None:
         raise InvalidRequest(
-            f"Environment {environment_id} is archived and cannot be updated.", details={"error_code": "environment_archived"}
+            f"Environment {environment_id} is archived and cannot be updated.",
+            details={"error_code": "environment_archived"},
         )
     if body.scope is not UNSET:
         _check_scope(body.scope)
@@ -97,7 +100,9 @@ def update(tx: Tx, who: Who, environment_id: str, body: UpdateEnvironment) -> En
         name=old.name if body.name is UNSET or body.name is None else body.name,
         description=old.description if body.description is UNSET else body.description,
         config=old.config if body.config is UNSET else resolve(body.config, old.config),
-        metadata=old.metadata if body.metadata is UNSET else patch_metadata(old.metadata, body.metadata, empty_deletes=True),
+        metadata=old.metadata
+        if body.metadata is UNSET
+        else patch_metadata(old.metadata, body.metadata, empty_deletes=True),
     )
     if new == old:
         return old
@@ -137,7 +142,9 @@ def _save(tx: Tx, who: Who, environment: Environment, event: str) -> Environment
 
 def _check_name(tx: Tx, who: Who, environment: Environment) -> None:
     if tx.one(sql.BY_NAME, workspace_id=who.workspace_id, name=environment.name, id=environment.id) is not None:
-        raise Conflict(f'An environment named "{environment.name}" already exists in this workspace; choose another name.')
+        raise Conflict(
+            f'An environment named "{environment.name}" already exists in this workspace; choose another name.'
+        )
 
 
 def _check_scope(scope: Scope | None) -> None:

@@ -13,7 +13,9 @@ Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256)]
 Description: TypeAlias = Annotated[str, Meta(max_length=1024)]
 Scope: TypeAlias = Literal["organization", "account"]
 
-_HOST = re.compile(r"(?:\*\.)?(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+_HOST = re.compile(
+    r"(?:\*\.)?(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+)
 
 
 class ListEnvironments(ListQuery):
@@ -165,10 +167,14 @@ def resolve(given: CloudIn | SelfHostedIn | None, stored: Config | None = None) 
     if isinstance(stored, SelfHosted):
         raise _type_change("BYOC", "Cloud")
     base = stored or Cloud()
-    config = Cloud(networking=_networking(given.networking, base.networking), packages=_packages(given.packages, base.packages))
+    config = Cloud(
+        networking=_networking(given.networking, base.networking), packages=_packages(given.packages, base.packages)
+    )
     limited = config.networking
     if isinstance(limited, Limited) and config.packages.any() and not limited.allow_package_managers:
-        raise InvalidRequest("config.networking.allow_package_managers: must be true when packages are listed under limited networking")
+        raise InvalidRequest(
+            "config.networking.allow_package_managers: must be true when packages are listed under limited networking"
+        )
     return config
 
 

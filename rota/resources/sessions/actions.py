@@ -92,7 +92,13 @@ def list_(tx: Tx, who: Who, position: Position | None, query: ListSessions) -> F
         **bounds,
     }
     found = page(
-        tx, sql.LIST, limit=query.limit, position=position, order=query.order, filters=filters, workspace_id=who.workspace_id
+        tx,
+        sql.LIST,
+        limit=query.limit,
+        position=position,
+        order=query.order,
+        filters=filters,
+        workspace_id=who.workspace_id,
     )
     return Found(_render(tx, [stored(row) for row in found.items]), found.next, found.prev)
 
@@ -128,7 +134,11 @@ def update(tx: Tx, who: Who, session_id: str, body: UpdateSession) -> Session:
     if body.agent is not UNSET:
         if old.status == "running":
             raise InvalidRequest("agent: can only be changed while the session is not running")
-        current = _versions(tx, [old])[old.agent_ref] if old.body.agent is None else agents.override(old.agent_ref, old.body.agent)
+        current = (
+            _versions(tx, [old])[old.agent_ref]
+            if old.body.agent is None
+            else agents.override(old.agent_ref, old.body.agent)
+        )
         changed["agent"] = agents.replace_tools(tx, who, current, body.agent.tools, body.agent.mcp_servers).body
     new_body = msgspec.structs.replace(old.body, **changed)
     if new_body == old.body:

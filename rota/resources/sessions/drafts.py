@@ -318,5 +318,3 @@ def write(tx: Tx, drafts: Sequence[Draft], policy: Policy) -> None:
 def token_place(session_id: str, resource_id: str) -> str:
     """What a repository token in a session is sealed to."""
     return f"session_tokens/{session_id}/{resource_id}"
-
-

@@ -176,7 +176,9 @@ def check(events: Sequence[InboundEvent], field: str) -> None:
             if isinstance(block, Text) and not block.text:
                 raise InvalidRequest(f"{where}.content.{number}.text: value is required")
             if isinstance(block, Redacted):
-                raise InvalidRequest(f"{where}.content.{number}.type: redacted blocks cannot be sent; leave the block out")
+                raise InvalidRequest(
+                    f"{where}.content.{number}.type: redacted blocks cannot be sent; leave the block out"
+                )
             if isinstance(block, Document) and isinstance(block.source, FileSource):
                 documents += 1
         if isinstance(event, DefineOutcome):
@@ -186,7 +188,9 @@ def check(events: Sequence[InboundEvent], field: str) -> None:
         elif isinstance(event, ToolConfirmation) and event.result == "allow" and event.deny_message:
             raise InvalidRequest(f"{where}.deny_message: only goes with result deny")
     if documents > MAX_FILE_DOCUMENTS:
-        raise InvalidRequest(f"{field}: at most {MAX_FILE_DOCUMENTS} document blocks may come from files, got {documents}")
+        raise InvalidRequest(
+            f"{field}: at most {MAX_FILE_DOCUMENTS} document blocks may come from files, got {documents}"
+        )
     if outcomes > 1:
         raise InvalidRequest(f"{field}: at most one user.define_outcome event is allowed, got {outcomes}")
 

@@ -37,7 +37,13 @@ def list_(tx: Tx, who: Who, position: Position | None, session_id: str, query: L
         moment = getattr(query, name)
         filters[name] = None if moment is None else from_datetime(moment)
     found = page(
-        tx, sql.LIST_EVENTS, limit=query.limit, position=position, order=query.order, filters=filters, session_id=session.id
+        tx,
+        sql.LIST_EVENTS,
+        limit=query.limit,
+        position=position,
+        order=query.order,
+        filters=filters,
+        session_id=session.id,
     )
     return found.map(sql.to_event)
 
@@ -68,9 +74,13 @@ def send(tx: Tx, who: Who, session_id: str, body: SendEvents) -> SentEvents:
                 "runner's Session-Instance JWT); an API key or Console session cannot post this event type"
             )
         if isinstance(event, DefineOutcome) and tx.one(sql.OUTCOMES, session_id=session.id) is not None:
-            raise InvalidRequest(f"events[{index}]: the session already has an active outcome; wait for it to end, or interrupt it")
+            raise InvalidRequest(
+                f"events[{index}]: the session already has an active outcome; wait for it to end, or interrupt it"
+            )
     _check_answers(tx, session.id, body.events)
-    wakes = any(isinstance(event, UserMessage | DefineOutcome | ToolConfirmation | CustomToolResult) for event in body.events)
+    wakes = any(
+        isinstance(event, UserMessage | DefineOutcome | ToolConfirmation | CustomToolResult) for event in body.events
+    )
     rows = _store(tx, session, body.events, running=wakes or session.status != "idle")
     if wakes and session.status == "idle":
         tx.run(sql.WANT_TURN, id=session.id, status="running", now=tx.now)
@@ -120,7 +130,8 @@ def _check_answers(tx: Tx, session_id: str, sent: Sequence[InboundEvent]) -> Non
         return
     calls = {row[0]: row for row in tx.all(sql.FIND_CALLS, session_id=session_id, ids=[target for _, target in named])}
     answered = {
-        _answered(msgspec.json.decode(row[0], type=dict[str, Any])) for row in tx.all(sql.ANSWERS, session_id=session_id)
+        _answered(msgspec.json.decode(row[0], type=dict[str, Any]))
+        for row in tx.all(sql.ANSWERS, session_id=session_id)
     }
     for event, target in named:
         name = "custom_tool_use_id" if isinstance(event, CustomToolResult) else "tool_use_id"
@@ -146,4 +157,3 @@ def _answered(body: dict[str, Any]) -> str | None:
 
 def _permission(body: str) -> str | None:
     return msgspec.json.decode(body, type=dict[str, Any]).get("evaluated_permission")
-

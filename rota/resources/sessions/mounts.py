@@ -112,7 +112,9 @@ def mount_path(resource: FileParam | RepositoryParam) -> str:
         name = repository_name(resource.url)
         path = _normal(sent) if isinstance(sent, str) else f"/workspace/{name}"
         if path == "/workspace" or not path.startswith("/workspace/"):
-            raise InvalidRequest(f"Invalid `github_repository` resource: `mount_path` must be below /workspace, got {sent}")
+            raise InvalidRequest(
+                f"Invalid `github_repository` resource: `mount_path` must be below /workspace, got {sent}"
+            )
         return path
     if not isinstance(sent, str):
         return f"{UPLOADS}/{resource.file_id}"

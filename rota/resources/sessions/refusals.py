@@ -58,7 +58,9 @@ class SelfHostedResourcesUnsupported(InvalidRequest):
 
     def __init__(self, kinds: list[str]) -> None:
         named = " and ".join(f"`{kind}`" for kind in kinds)
-        super().__init__(f"Self-hosted environments do not support {named} resources; only memory stores can be attached.")
+        super().__init__(
+            f"Self-hosted environments do not support {named} resources; only memory stores can be attached."
+        )
         self.kinds = kinds
 
 
@@ -138,7 +140,8 @@ class SessionRateLimited(RateLimited):
 
     def __init__(self, limit: int, retry_after: int) -> None:
         super().__init__(
-            f"This organization may create {limit} sessions per minute; try again in {retry_after} s.", retry_after=retry_after
+            f"This organization may create {limit} sessions per minute; try again in {retry_after} s.",
+            retry_after=retry_after,
         )
 
 

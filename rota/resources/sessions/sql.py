@@ -93,7 +93,9 @@ DELETE = Query("Remove a session.", "DELETE FROM sessions WHERE id = :id")
 DELETE_THREADS = Query("Remove a session's threads.", "DELETE FROM session_threads WHERE session_id = :id")
 DELETE_EVENTS = Query("Remove a session's log.", "DELETE FROM session_events WHERE session_id = :id")
 DELETE_TOKENS = Query("Remove a session's sealed tokens.", "DELETE FROM session_tokens WHERE session_id = :id")
-DELETE_STORES = Query("Remove a session's store attachments.", "DELETE FROM session_memory_stores WHERE session_id = :id")
+DELETE_STORES = Query(
+    "Remove a session's store attachments.", "DELETE FROM session_memory_stores WHERE session_id = :id"
+)
 COUNT_SELF_HOSTED = Query(
     "Live sessions of a self-hosted environment.",
     """SELECT count(*) FROM sessions
@@ -142,7 +144,8 @@ LIST_THREAD_EVENTS = Listing(
     key=("position", "id"),
 )
 LAST_POSITION = Query(
-    "Where a session's log ends.", "SELECT coalesce(max(position), 0) FROM session_events WHERE session_id = :session_id"
+    "Where a session's log ends.",
+    "SELECT coalesce(max(position), 0) FROM session_events WHERE session_id = :session_id",
 )
 FIND_CALLS = Query(
     "Events that an answer may refer to.",

@@ -1,0 +1,268 @@
+"""Why a session cannot be: each reason alone, and of every two the one that the contract ranks first."""
+
+from collections.abc import Mapping
+from itertools import combinations
+from typing import Any
+
+import msgspec
+import pytest
+
+from rota.base.policy import Policy
+from rota.base.seal import LazySealer
+from rota.resources.agents.skills import Skill
+from rota.resources.agents.versions import Facts as AgentFacts
+from rota.resources.agents.versions import Traits
+from rota.resources.deployments.failures import to_run_error
+from rota.resources.environments.actions import Facts as EnvironmentFacts
+from rota.resources.environments.wire import Cloud, Limited, SelfHosted
+from rota.resources.sessions import refusals
+from rota.resources.sessions.drafts import Draft, References, Wish, decide_all, refuse
+from rota.resources.sessions.mounts import FileParam, MemoryStoreParam, RepositoryParam
+from rota.resources.sessions.wire import Budget, Money
+from rota.resources.workspaces.actions import State
+
+ORGANIZATION, WORKSPACE, ENVIRONMENT = "organization", "wrkspc_1", "env_1"
+HEAD, MEMBER = ("agent_head", 3), ("agent_member", 1)
+NOW = 1_772_452_800_000_000
+POLICY = Policy(LazySealer(None, None), sessions_per_minute=5)  # type: ignore[arg-type]
+SITE = RepositoryParam(url="https://github.com/acme/site")
+LIMIT = Budget(max_list_cost=Money(amount="500", currency="USD"))
+
+# A scene is what departs from a wish against which nothing stands. Lists of two scenes are joined.
+Scene = Mapping[str, Any]
+
+
+def joined(*scenes: Scene) -> dict[str, Any]:
+    """All that departs in any of the scenes."""
+    merged: dict[str, Any] = {}
+    for scene in scenes:
+        for name, value in scene.items():
+            merged[name] = merged[name] + value if isinstance(value, list) and name in merged else value
+    return merged
+
+
+def stage(scene: Scene) -> tuple[Wish, References]:
+    """The wish and what it refers to, as a scene has them."""
+    servers = [("docs", "https://mcp.example.com/sse")]
+    traits = Traits(
+        name="Head",
+        model_id="claude-opus-5-5",
+        mcp_servers=scene.get("servers", servers),
+        skills=scene.get("skills", ()),
+        members=[MEMBER],
+        advisor_models=scene.get("advisors", ()),
+        has_multiagent=True,
+        has_usable_read_tool=scene.get("can_read", True),
+    )
+    member = Traits(
+        name="Member",
+        model_id=scene.get("member_model", "claude-haiku-4-5"),
+        mcp_servers=(),
+        skills=(),
+        members=(),
+        advisor_models=(),
+        has_multiagent=False,
+        has_usable_read_tool=False,
+    )
+    environment = EnvironmentFacts(
+        ENVIRONMENT,
+        scene.get("environment_workspace", WORKSPACE),
+        scene.get("environment_archived", False),
+        scene.get("config", Cloud()),
+    )
+    wish = Wish(
+        organization_id=ORGANIZATION,
+        workspace_id=WORKSPACE,
+        agent_id=HEAD[0],
+        agent_version=HEAD[1],
+        environment_id=ENVIRONMENT,
+        resources=scene.get("resources", []),
+        vault_ids=scene.get("vaults", []),
+        budget=scene.get("budget"),
+    )
+    found = References(
+        states={WORKSPACE: State(ORGANIZATION, scene.get("workspace_archived", False), scene.get("disabled", False))},
+        agent_facts={
+            HEAD[0]: AgentFacts(HEAD[0], WORKSPACE, scene.get("head_archived", False), HEAD[1]),
+            MEMBER[0]: AgentFacts(MEMBER[0], WORKSPACE, scene.get("member_archived", False), MEMBER[1]),
+        },
+        traits={HEAD: traits, MEMBER: member},
+        environment_facts={} if scene.get("environment_missing") else {ENVIRONMENT: environment},
+        vaults={"vlt_live": False, "vlt_archived": True},
+        files=frozenset({"file_there"}),
+        memory_stores={"memstore_live": False, "memstore_archived": True},
+        missing_skills={HEAD: "skill_gone"} if scene.get("skill_missing") else {},
+        granted=scene.get("granted"),
+        retry_after=7,
+    )
+    return wish, found
+
+
+RANKED: list[tuple[str, Scene, type]] = [
+    ("organization_disabled_error", {"disabled": True}, refusals.OrganizationDisabled),
+    ("workspace_archived_error", {"workspace_archived": True}, refusals.WorkspaceArchived),
+    ("agent_archived_error", {"member_archived": True}, refusals.AgentArchived),
+    ("environment_not_found_error", {"environment_missing": True}, refusals.EnvironmentNotFound),
+    ("environment_archived_error", {"environment_archived": True}, refusals.EnvironmentArchived),
+    (
+        "self_hosted_resources_unsupported_error",
+        {"config": SelfHosted(), "resources": [SITE]},
+        refusals.SelfHostedResourcesUnsupported,
+    ),
+    ("vault_not_found_error", {"vaults": ["vlt_gone"]}, refusals.VaultNotFound),
+    ("vault_archived_error", {"vaults": ["vlt_archived"]}, refusals.VaultArchived),
+    ("file_not_found_error", {"resources": [FileParam(file_id="file_gone")]}, refusals.FileNotFound),
+    (
+        "memory_store_archived_error",
+        {"resources": [MemoryStoreParam(memory_store_id="memstore_archived")]},
+        refusals.MemoryStoreArchived,
+    ),
+    (
+        "session_resource_not_found_error",
+        {"resources": [MemoryStoreParam(memory_store_id="memstore_gone")]},
+        refusals.MemoryStoreNotFound,
+    ),
+    ("skill_not_found_error", {"skill_missing": True}, refusals.SkillNotFound),
+    ("mcp_egress_blocked_error", {"config": Cloud(networking=Limited())}, refusals.McpEgressBlocked),
+    ("session_creation_rejected_error", {"resources": [SITE, SITE]}, refusals.CreationRejected),
+]
+"""The documented order. Only the session-create limiter comes before all of these."""
+
+OTHER_REJECTIONS: dict[str, Scene] = {
+    "skills without a read tool": {
+        "skills": [Skill(type="anthropic", skill_id="pdf", version="latest")],
+        "can_read": False,
+    },
+    "a member without a list price under a budget": {"member_model": "somebodys-model", "budget": LIMIT},
+    "an advisor without a list price under a budget": {"advisors": ["somebodys-model"], "budget": LIMIT},
+    "a memory store twice": {"resources": [MemoryStoreParam(memory_store_id="memstore_live")] * 2},
+    "a mount inside another": {
+        "resources": [SITE, RepositoryParam(url="https://github.com/a/b", mount_path="/workspace/site/b")]
+    },
+    "a mount that leads out": {
+        "resources": [RepositoryParam(url="https://github.com/a/b", mount_path="/workspace/../b")]
+    },
+}
+
+
+def test_nothing_stands_against_a_good_wish() -> None:
+    wish, found = stage({"vaults": ["vlt_live"], "resources": [SITE]})
+    assert refuse(wish, found, POLICY) is None
+    [decided] = decide_all([wish], found, POLICY, NOW)
+    assert isinstance(decided, Draft)
+
+
+@pytest.mark.parametrize(("kind", "scene", "expected"), RANKED, ids=[kind for kind, _, _ in RANKED])
+def test_each_reason_is_found_and_becomes_its_run_error(kind: str, scene: Scene, expected: type) -> None:
+    wish, found = stage(scene)
+    refusal = refuse(wish, found, POLICY)
+    assert type(refusal) is expected
+    assert refusal is not None
+    error = to_run_error(refusal)  # type: ignore[arg-type]
+    assert error.type == kind
+    assert len(error.message) > 10
+
+
+PAIRS = [pair for pair in combinations(RANKED, 2) if not all("config" in scene for _, scene, _ in pair)]
+"""All but one: a self-hosted environment has no networking that could block a server."""
+
+
+@pytest.mark.parametrize(("first", "second"), PAIRS, ids=lambda reason: reason[0])
+def test_of_two_reasons_the_one_that_ranks_first_is_given(
+    first: tuple[str, Scene, type], second: tuple[str, Scene, type]
+) -> None:
+    for scenes in ((first[1], second[1]), (second[1], first[1])):
+        wish, found = stage(joined(*scenes))
+        assert type(refuse(wish, found, POLICY)) is first[2]
+
+
+@pytest.mark.parametrize("scene", OTHER_REJECTIONS.values(), ids=OTHER_REJECTIONS.keys())
+def test_whatever_else_the_caller_can_mend_is_a_rejection(scene: Scene) -> None:
+    wish, found = stage(scene)
+    refusal = refuse(wish, found, POLICY)
+    assert isinstance(refusal, refusals.CreationRejected)
+    assert to_run_error(refusal).message == refusal.message
+
+
+def test_all_reasons_together_come_to_the_first_and_one_by_one_to_the_next() -> None:
+    remaining = [reason for reason in RANKED if reason[1].get("config") != SelfHosted()]
+    while remaining:
+        wish, found = stage(joined(*(scene for _, scene, _ in remaining)))
+        assert type(refuse(wish, found, POLICY)) is remaining[0][2]
+        remaining.pop(0)
+
+
+def test_the_limiter_comes_before_them_all() -> None:
+    everything = joined(*(scene for _, scene, _ in RANKED), {"granted": {ORGANIZATION: 0}})
+    wish, found = stage(everything)
+    [refusal] = decide_all([wish], found, POLICY, NOW)
+    assert isinstance(refusal, refusals.SessionRateLimited)
+    assert refusal.headers == {"retry-after": "7"}
+    assert to_run_error(refusal).type == "session_rate_limited_error"
+
+
+def test_of_many_wishes_the_first_get_what_the_limiter_grants() -> None:
+    wish, found = stage({"granted": {ORGANIZATION: 2}})
+    kinds = [type(each) for each in decide_all([wish] * 4, found, POLICY, NOW)]
+    assert kinds == [Draft, Draft, refusals.SessionRateLimited, refusals.SessionRateLimited]
+
+
+def test_the_top_agent_is_asked_before_its_members() -> None:
+    wish, found = stage({"head_archived": True, "member_archived": True})
+    refusal = refuse(wish, found, POLICY)
+    assert isinstance(refusal, refusals.AgentArchived)
+    assert refusal.agent_id == HEAD[0]
+
+
+def test_another_workspaces_environment_is_one_that_is_not_there() -> None:
+    wish, found = stage({"environment_workspace": "wrkspc_2"})
+    assert isinstance(refuse(wish, found, POLICY), refusals.EnvironmentNotFound)
+
+
+def test_a_workspace_that_is_gone_is_an_archived_one() -> None:
+    wish, found = stage({})
+    assert isinstance(refuse(wish, msgspec.structs.replace(found, states={}), POLICY), refusals.WorkspaceArchived)
+
+
+@pytest.mark.parametrize(
+    ("networking", "blocked"),
+    [
+        (Limited(), True),
+        (Limited(allow_mcp_servers=True), False),
+        (Limited(allowed_hosts=["mcp.example.com"]), False),
+        (Limited(allowed_hosts=["MCP.Example.com"]), False),
+        (Limited(allowed_hosts=["*.example.com"]), False),
+        (Limited(allowed_hosts=["*.mcp.example.com"]), True),
+        (Limited(allowed_hosts=["example.com", "*.ample.com"]), True),
+        (Limited(allow_package_managers=True), True),
+    ],
+)
+def test_an_mcp_server_is_reached_by_its_host(networking: Limited, blocked: bool) -> None:
+    wish, found = stage({"config": Cloud(networking=networking)})
+    assert isinstance(refuse(wish, found, POLICY), refusals.McpEgressBlocked) == blocked
+
+
+def test_every_blocked_server_is_named() -> None:
+    servers = [
+        ("one", "https://one.example.com"),
+        ("two", "https://two.example.com:8443/x"),
+        ("in", "https://in.example.com"),
+    ]
+    networking = Limited(allowed_hosts=["in.example.com"])
+    wish, found = stage({"config": Cloud(networking=networking), "servers": servers})
+    refusal = refuse(wish, found, POLICY)
+    assert isinstance(refusal, refusals.McpEgressBlocked)
+    assert refusal.message == (
+        'MCP server host(s) blocked by environment network policy: "one" (one.example.com), "two" (two.example.com). '
+        "Add these hosts to the environment's allowed_hosts, or set allow_mcp_servers=true."
+    )
+
+
+def test_a_self_hosted_environment_takes_memory_stores_but_neither_files_nor_repositories() -> None:
+    store = MemoryStoreParam(memory_store_id="memstore_live")
+    wish, found = stage({"config": SelfHosted(), "resources": [store]})
+    assert refuse(wish, found, POLICY) is None
+    wish, found = stage({"config": SelfHosted(), "resources": [store, FileParam(file_id="file_there"), SITE]})
+    refusal = refuse(wish, found, POLICY)
+    assert isinstance(refusal, refusals.SelfHostedResourcesUnsupported)
+    assert refusal.kinds == ["file", "github_repository"]
