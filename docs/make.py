@@ -64,8 +64,10 @@ def settings_page() -> str:
     lines = [
         "# Settings",
         "",
-        "A flag of `rota serve` beats the environment variable, which beats the default. Admin commands (`rota keys`, "
-        "`rota workspaces`, `rota organizations`, `rota migrate`, `rota doctor`) read the same variables.",
+        (
+            "A flag of `rota serve` beats the environment variable, which beats the default. Admin commands (`rota keys`, "
+            "`rota workspaces`, `rota organizations`, `rota migrate`, `rota doctor`) read the same variables."
+        ),
         "",
         "| variable | flag | kind | default | meaning |",
         "|---|---|---|---|---|",
