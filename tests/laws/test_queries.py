@@ -57,7 +57,7 @@ def test_every_query_prepares_on_sqlite(tmp_path: Path, clock: HandClock) -> Non
         if name.startswith("rota.store.postgres."):
             continue
         parameters = (
-            {key: None for key in _parameters(value)} if isinstance(value, Query) else [None] * len(value.columns)
+            dict.fromkeys(_parameters(value)) if isinstance(value, Query) else [None] * len(value.columns)
         )
         for key in value.sets if isinstance(value, Query) else ():
             parameters[key] = "[]"  # type: ignore[index, call-overload]
