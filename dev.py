@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 FOLDER = ROOT / ".venv"
 BIN = FOLDER / ("Scripts" if os.name == "nt" else "bin")
-EXTRAS = {"demo": "", "rota": "", "docs": "", "test": "test", "check": "test", "bench": "test,bench"}
+EXTRAS = {"demo": "", "rota": "", "docs": "", "test": "test", "check": "test,bench", "bench": "test,bench"}
 
 
 def run(*command: str) -> int:

@@ -56,9 +56,7 @@ def test_every_query_prepares_on_sqlite(tmp_path: Path, clock: HandClock) -> Non
     for name, value in texts():
         if name.startswith("rota.store.postgres."):
             continue
-        parameters = (
-            dict.fromkeys(_parameters(value)) if isinstance(value, Query) else [None] * len(value.columns)
-        )
+        parameters = dict.fromkeys(_parameters(value)) if isinstance(value, Query) else [None] * len(value.columns)
         for key in value.sets if isinstance(value, Query) else ():
             parameters[key] = "[]"  # type: ignore[index, call-overload]
         try:

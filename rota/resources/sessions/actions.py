@@ -16,7 +16,7 @@ from rota.base.wire import check_metadata, encode, patch_metadata
 from rota.queue.outbox import announce
 from rota.resources.agents import actions as agents
 from rota.resources.agents.wire import AgentParam, AgentWithOverrides
-from rota.resources.sessions import drafts, events, log, sql
+from rota.resources.sessions import drafts, events, log, mounts, sql
 from rota.resources.sessions.rows import Stored, find, save, stored
 from rota.resources.sessions.wire import CreateSession, ListSessions, Session, SessionDeleted, Stats, UpdateSession
 from rota.store.tx import Found, Tx, page
@@ -26,6 +26,7 @@ def create(tx: Tx, who: Who, body: CreateSession, policy: Policy) -> Session:
     """Make a session, with its first events if there are any: all of it or nothing. Raises a ``SessionRefusal``."""
     check_metadata(body.metadata)
     events.check(body.initial_events, "initial_events")
+    mounts.check_lengths(body.resources, "proto")
     wish = _wish(tx, who, body)
     found = drafts.load(tx, [wish], policy)
     [outcome] = drafts.decide_all([wish], found, policy, tx.now)

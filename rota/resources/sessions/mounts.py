@@ -13,14 +13,17 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from rota.base import ids
 from rota.base.errors import InvalidRequest
-from rota.base.wire import Id, Wire
+from rota.base.wire import Dialect, Id, Wire
 
 UPLOADS = "/mnt/session/uploads"
 MAX_MEMORY_STORES = 8
+MAX_TEXT = 4096
 _REPOSITORY = re.compile(r"https://github\.com/([A-Za-z0-9][A-Za-z0-9-]{0,38})/([A-Za-z0-9._-]{1,100})")
 
 MountPath: TypeAlias = Annotated[str, Meta(min_length=1, max_length=4096)]
-Token: TypeAlias = Annotated[str, Meta(min_length=1, max_length=4096)]
+Token: TypeAlias = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MAX_TEXT})]
+Instructions: TypeAlias = Annotated[str, Meta(extra_json_schema={"maxLength": MAX_TEXT})]
+"""The lengths of these two are refused in other words by sessions than by deployments, so ``check_lengths`` looks at them."""
 
 
 class Branch(Wire, tag="branch", tag_field="type"):
@@ -56,7 +59,7 @@ class MemoryStoreParam(Wire, tag="memory_store", tag_field="type"):
 
     memory_store_id: Id
     access: Literal["read_write", "read_only"] | None | UnsetType = UNSET
-    instructions: Annotated[str, Meta(max_length=4096)] | None | UnsetType = UNSET
+    instructions: Instructions | None | UnsetType = UNSET
 
 
 ResourceParam: TypeAlias = FileParam | RepositoryParam | MemoryStoreParam
@@ -134,8 +137,27 @@ def _normal(path: str) -> str:
     return str(PurePosixPath("/") / path.lstrip("/"))
 
 
+def check_lengths(resources: Sequence[ResourceParam], dialect: Dialect) -> None:
+    """Tokens and instructions, in the words on record for a session (``proto``) or a deployment. InvalidRequest."""
+    for index, resource in enumerate(resources):
+        if isinstance(resource, RepositoryParam):
+            field, text, least = "authorization_token", resource.authorization_token, 1
+        elif isinstance(resource, MemoryStoreParam):
+            field, text, least = "instructions", resource.instructions, 0
+        else:
+            continue
+        if not isinstance(text, str) or least <= len(text) <= MAX_TEXT:
+            continue
+        if dialect == "proto":
+            at = f"resources.{index}.{resource.__struct_config__.tag}.{field}"
+            raise InvalidRequest(f"{at}: must be at most {MAX_TEXT} characters" if text else f"{at}: value is required")
+        bound = f"maximum string length is {MAX_TEXT}" if text else f"minimum string length is {least}"
+        raise InvalidRequest(f"resources[{index}].{field}: {bound}")
+
+
 def check(resources: Sequence[ResourceParam], *, path: str = "resources") -> None:
-    """The rules on the list as such: repository URLs. InvalidRequest (deployments check these when they are written)."""
+    """The rules on the list as such: lengths, repository URLs. InvalidRequest (deployments check these when written)."""
+    check_lengths(resources, "path")
     for resource in resources:
         if isinstance(resource, RepositoryParam) and repository_name(resource.url) is None:
             raise InvalidRequest(
