@@ -52,6 +52,8 @@ class Cursors:
             body = text[len(_PREFIX) :]
             raw = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
             tag, payload = raw[:_TAG], raw[_TAG:]
+            if base64.urlsafe_b64encode(raw).rstrip(b"=").decode() != body:
+                raise ValueError(text)  # base64 that spells the same bytes otherwise
             if not hmac.compare_digest(tag, self._tag(payload, binding)):
                 raise ValueError(text)
             return msgspec.msgpack.decode(payload, type=Position)

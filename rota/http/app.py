@@ -7,9 +7,12 @@ bare, 75 with a list of 61 regular expressions, 141 in the usual framework).
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, TypeAlias
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, TypeAlias, get_args
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -34,6 +37,7 @@ MAX_BODY = 32 * 1024 * 1024
 _LONG_BODY = 256 * 1024
 _MAX_BETA = 4096
 _MAX_HEADERS = 64 * 1024
+_DATE = re.compile(r"\d{4}-")
 _NOBODY = Who(organization_id="", workspace_id="", key_id="")
 _logger = log.get("http")
 
@@ -166,7 +170,24 @@ def _query(text: bytes, route: Route) -> Any:
                 found.setdefault(name, []).append(value)
             else:
                 found[name] = value
+        for name in _bare_fields(route.query) & found.keys():
+            _check_bare(name, found[name])
     try:
         return msgspec.convert(found, route.query, strict=False)
     except msgspec.ValidationError as exc:
         raise InvalidRequest(translate(str(exc), "path")) from None
+
+
+@lru_cache(256)
+def _bare_fields(query: type[msgspec.Struct]) -> frozenset[str]:
+    """The fields of a query that are neither text nor lists: switches, numbers and instants."""
+    fields = msgspec.structs.fields(query)
+    return frozenset(each.encode_name for each in fields if {bool, int, datetime} & {each.type, *get_args(each.type)})
+
+
+def _check_bare(name: str, value: str) -> None:
+    """Refuse what a lenient conversion would misread: ``null`` as absent, and a number as seconds since 1970."""
+    if value.lower() == "null":
+        raise InvalidRequest(f'{name}: "{value}" is not a valid value')
+    if name.startswith("created_at[") and not _DATE.match(value):
+        raise InvalidRequest(f"{name}: not a valid RFC 3339 datetime")

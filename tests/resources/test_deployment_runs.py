@@ -89,7 +89,7 @@ def test_the_database_refuses_to_rewrite_history(api: Api, text: str) -> None:
     ],
 )
 def test_the_database_refuses_a_run_without_exactly_one_outcome(api: Api, row: tuple[Any, ...]) -> None:
-    with pytest.raises(Exception, match="(?i)check"):
+    with pytest.raises(Exception, match=r"(?i)check"):
         api.write(lambda tx: tx.insert(sql.INSERT, [row]))
 
 
@@ -98,7 +98,7 @@ def test_the_database_refuses_a_second_run_of_one_occurrence(api: Api) -> None:
         tx.insert(sql.INSERT, [(run_id, *ROW[1:4], scheduled_at, *ROW[5:])])
 
     api.write(insert, "drun_1", 60_000_000)
-    with pytest.raises(Exception, match="(?i)unique|duplicate"):
+    with pytest.raises(Exception, match=r"(?i)unique|duplicate"):
         api.write(insert, "drun_2", 60_000_000)
     api.write(insert, "drun_3", 120_000_000)
     api.write(insert, "drun_4", None)

@@ -317,7 +317,7 @@ def test_events_are_filtered_by_type_and_by_when_they_were_taken_up(api: Api, cl
         "user.interrupt",
         "user.message",
     ]
-    assert [event["type"] for event in log(api, session, order="desc")][0] == "user.message"
+    assert log(api, session, order="desc")[0]["type"] == "user.message"
     late = log(api, session, **{"created_at[gte]": "2026-03-02T12:00:05Z"})
     assert [event["type"] for event in late] == ["user.define_outcome"]
     api.get(path(session, "/events"), query={"types[]": "session.deleted"}).refused(400)

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from rota.base.wire import Echo, Id, ListQuery, Metadata, MetadataPatch, Wire
+from rota.resources.agents.multiagent import Version
 from rota.resources.agents.tools import ToolIn
 from rota.resources.agents.wire import AgentParam, AgentWithOverrides, McpServerIn, SessionAgent, ThreadAgent
 from rota.resources.sessions.events import MAX_INITIAL_EVENTS, InboundEvent, SessionInitialEvent
@@ -164,7 +165,7 @@ class ListSessions(ListQuery):
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
     order: Literal["asc", "desc"] = "desc"
     agent_id: str | None = None
-    agent_version: Annotated[int, Meta(ge=1)] | None = None
+    agent_version: Version | None = None
     deployment_id: str | None = None
     memory_store_id: str | None = None
     statuses: list[Status] | None = field(name="statuses[]", default=None)
