@@ -203,7 +203,18 @@ def test_a_cursor_that_was_tampered_with_anywhere_is_refused(place: Place) -> No
                 if other != character:
                     bad = good[:index] + other + good[index + 1 :]
                     assert place.api.get(path, query={"page": bad}).refused(400) == BAD, (index, bad)
-        for bad in ("page_", "page", "x", good + "A", good + "=", good + good, good[:-1], "page_" + "A" * 10_000, "\0", "null"):
+        for bad in (
+            "page_",
+            "page",
+            "x",
+            good + "A",
+            good + "=",
+            good + good,
+            good[:-1],
+            "page_" + "A" * 10_000,
+            "\0",
+            "null",
+        ):
             assert place.api.get(path, query={"page": bad}).refused(400) == BAD, bad
         assert place.api.get(path, query={"page": good}).ok()
 
@@ -231,7 +242,9 @@ def test_a_cursor_is_good_in_its_own_workspace_only(sqlite_api: Api) -> None:
     assert sqlite_api.get("/v1/agents", query={"page": good}, key=second).ok()["data"]
 
 
-@pytest.mark.parametrize("template", ["/v1/sessions", "/v1/sessions/{session}/events", "/v1/sessions/{session}/threads/{thread}/events"])
+@pytest.mark.parametrize(
+    "template", ["/v1/sessions", "/v1/sessions/{session}/events", "/v1/sessions/{session}/threads/{thread}/events"]
+)
 def test_a_cursor_carries_its_order(place: Place, template: str) -> None:
     path = place.path(template)
     for order, other in (("asc", "desc"), ("desc", "asc")):
@@ -253,7 +266,9 @@ def test_a_cursor_carries_its_order(place: Place, template: str) -> None:
         ("/v1/sessions/{session}/events", {"types[]": "user.message"}, {}),
     ],
 )
-def test_a_cursor_keeps_the_filters_it_was_made_with(place: Place, path: str, old: dict[str, str], new: dict[str, str]) -> None:
+def test_a_cursor_keeps_the_filters_it_was_made_with(
+    place: Place, path: str, old: dict[str, str], new: dict[str, str]
+) -> None:
     path = place.path(path)
     good = cursor(place.api, path, **old)
     assert place.api.get(path, query={"page": good, **new}).refused(400) == BAD
@@ -267,7 +282,12 @@ def test_the_filters_of_sessions_may_change_on_the_way_but_not_shut_out_the_plac
         clock.advance(seconds=10)
         made.append(api.post("/v1/sessions", {"agent": agent, "environment_id": environment}).ok())
     good = cursor(api, "/v1/sessions", limit=2)  # stands at the third
-    for change in ({"agent_id": agent}, {"statuses[]": "idle"}, {"include_archived": "true"}, {"created_at[lte]": made[2]["created_at"]}):
+    for change in (
+        {"agent_id": agent},
+        {"statuses[]": "idle"},
+        {"include_archived": "true"},
+        {"created_at[lte]": made[2]["created_at"]},
+    ):
         page = api.get("/v1/sessions", query={"page": good, **change}).ok()
         assert ids(page["data"]) == [made[1]["id"], made[0]["id"]]
     assert api.get("/v1/sessions", query={"page": good, "agent_id": "agent_01nothing"}).ok()["data"] == []
@@ -310,7 +330,12 @@ def test_a_known_parameter_with_a_bad_value_is_400(sqlite_api: Api, query: str) 
 
 def test_times_are_compared_exactly_and_in_any_zone(sqlite_api: Api) -> None:
     sqlite_api.agent()
-    for moment in ("2026-03-02T12:00:00Z", "2026-03-02T13:00:00+01:00", "2026-03-02T12:00:00.000000Z", "2026-03-02T06:30:00-05:30"):
+    for moment in (
+        "2026-03-02T12:00:00Z",
+        "2026-03-02T13:00:00+01:00",
+        "2026-03-02T12:00:00.000000Z",
+        "2026-03-02T06:30:00-05:30",
+    ):
         assert len(sqlite_api.get("/v1/agents", query={"created_at[gte]": moment}).ok()["data"]) == 1, moment
         assert len(sqlite_api.get("/v1/agents", query={"created_at[lte]": moment}).ok()["data"]) == 1, moment
     assert sqlite_api.get("/v1/agents", query={"created_at[gte]": "2026-03-02T12:00:00.000001Z"}).ok()["data"] == []
