@@ -140,7 +140,7 @@ class SqliteDb(Front):
         self._clock = clock
         self._lock: IO[str] | None = None
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if serving:
                 self._lock = _lock(path.with_name(path.name + ".lock"), wait=False)
             with _lock(path.with_name(path.name + ".migrate.lock"), wait=True):
