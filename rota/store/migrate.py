@@ -1,9 +1,11 @@
 """Migrations: one numbered list of plain SQL files, forward only.
 
-Promises: each file is applied once, in order, in a transaction of its own, under a lock; a database that is newer than
-the program, or whose history differs from the program's files, is refused with what to do about it.
+Promises: each file is applied once, in order, in a transaction of its own, under a lock; an empty database is filled in one
+transaction, so that a first start that was cut short begins anew; a database that is newer than the program, or whose
+history differs from the program's files, is refused with what to do about it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib import resources
@@ -36,8 +38,8 @@ class Target(Protocol):
         """(number, checksum) of what was applied, in order; creates the ledger if it is not there."""
         ...
 
-    def apply(self, migration: Migration, script: str) -> None:
-        """Run ``script`` and record the migration, in one transaction."""
+    def apply(self, scripts: Sequence[tuple[Migration, str]]) -> None:
+        """Run each migration's script and record it, all in one transaction."""
         ...
 
 
@@ -77,6 +79,7 @@ def prepare(target: Target, *, upgrade: bool) -> list[Migration]:
             f"The database is at migration {history[-1][0]:04}; this version of rota needs {todo[-1].number:04}. "
             "Make a backup, then run `rota migrate`."
         )
-    for migration in todo:
-        target.apply(migration, schema(migration.text, target.dialect))
+    scripts = [(migration, schema(migration.text, target.dialect)) for migration in todo]
+    for together in [[script] for script in scripts] if history else [scripts]:
+        target.apply(together)
     return todo

@@ -117,13 +117,14 @@ class _Target:
             rows = self._connection.execute("SELECT number, checksum FROM migrations ORDER BY number").fetchall()
         return [(row[0], row[1]) for row in rows]
 
-    def apply(self, migration: migrate.Migration, script: str) -> None:
+    def apply(self, scripts: Sequence[tuple[migrate.Migration, str]]) -> None:
         with self._connection.transaction():
-            self._connection.execute(cast("Any", script))
-            self._connection.execute(
-                "INSERT INTO migrations VALUES (%s, %s, %s, %s)",
-                (migration.number, migration.name, migration.checksum, self._clock.now()),
-            )
+            for migration, script in scripts:
+                self._connection.execute(cast("Any", script))
+                self._connection.execute(
+                    "INSERT INTO migrations VALUES (%s, %s, %s, %s)",
+                    (migration.number, migration.name, migration.checksum, self._clock.now()),
+                )
 
 
 class _Outage:

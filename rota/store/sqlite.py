@@ -119,10 +119,14 @@ class _Target:
         )
         return self._connection.execute("SELECT number, checksum FROM migrations ORDER BY number").fetchall()
 
-    def apply(self, migration: migrate.Migration, script: str) -> None:
-        record = f"INSERT INTO migrations VALUES ({migration.number}, '{migration.name}', '{migration.checksum}', {self._clock.now()})"
+    def apply(self, scripts: Sequence[tuple[migrate.Migration, str]]) -> None:
+        text = "".join(
+            f"{script}\n;INSERT INTO migrations VALUES "
+            f"({migration.number}, '{migration.name}', '{migration.checksum}', {self._clock.now()});\n"
+            for migration, script in scripts
+        )
         try:
-            self._connection.executescript(f"BEGIN IMMEDIATE;\n{script}\n;{record};\nCOMMIT;")
+            self._connection.executescript(f"BEGIN IMMEDIATE;\n{text}COMMIT;")
         except sqlite3.Error:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")

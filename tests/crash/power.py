@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.acceptance.server import KEY
+from tests.conftest import open_and_close
 from tests.crash import tables
 from tests.crash.rounds import Busy, House
 
@@ -79,6 +80,7 @@ def _open(place: Path, database: bytes, wal: bytes, answered: set[str], found: C
     (place / "rota.db-wal").write_bytes(wal)
     found.findings += [f"{place.name}: {sentence}" for sentence in tables.sound(path)]
     seen = tables.look(f"sqlite:///{path}")
+    open_and_close(f"sqlite:///{path}")  # or it fails to start: the program must be able to go on from here
     found.runs += len(seen.runs)
     found.half_made += len(seen.half_made)
     found.findings += [f"{place.name}: {sentence}" for sentence in seen.half_made]

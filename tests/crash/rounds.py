@@ -10,11 +10,12 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.server import KEY, Server
+from tests.acceptance.server import KEY, SECONDS, Server
 from tests.cli.process import environment
 from tests.crash import tables
 from tests.crash.clients import Client, Counter, Gate
@@ -68,6 +69,11 @@ class House(Server):
 
     def kill_in_start(self, port: int, delay: float) -> None:
         """Start it, and kill it after a while, whatever it has come to."""
+        self.kill_when(lambda: True, delay, port)
+
+    def kill_when(self, condition: Callable[[], bool], delay: float, port: int = 0) -> None:
+        """Start it, and kill it so many seconds after a condition has come true."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             process = subprocess.Popen(
                 [*self._command, "--port", str(port)],
@@ -76,9 +82,14 @@ class House(Server):
                 stdout=subprocess.DEVNULL,
                 stderr=log,
             )
-        threading.Event().wait(delay)  # the instant of the kill is what is being tried out
-        process.kill()
-        process.wait()
+        try:
+            deadline = time.monotonic() + SECONDS
+            while not condition():
+                assert time.monotonic() < deadline, "the server never came that far"
+            threading.Event().wait(delay)  # the instant of the kill is what is being tried out
+        finally:
+            process.kill()
+            process.wait()
 
     def freeze(self) -> None:
         """Stop every thread of the process where it is; returns when it stands still."""
@@ -173,7 +184,6 @@ def rounds(folder: Path, url: str, kind: str, seed: int, kills: int) -> Toll:
 
 def _kill_in_start(server: House, port: int, chance: random.Random, toll: Toll) -> None:
     delay = chance.uniform(0.05, 0.5)
-    server.folder.mkdir(parents=True, exist_ok=True)
     server.kill_in_start(port, delay)
     toll.kills += 1
     toll.kills_in_start += 1

@@ -47,6 +47,8 @@ def _sqlite(path: Path) -> list[list[Any]]:
     connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)
     try:
         connection.execute("BEGIN")
+        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'deployment_runs'").fetchone() is None:
+            return [[] for _ in _QUERIES]  # a power cut before the tables were made
         return [connection.execute(query).fetchall() for query in _QUERIES]
     finally:
         connection.close()

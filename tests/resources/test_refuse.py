@@ -26,7 +26,7 @@ HEAD, MEMBER = ("agent_head", 3), ("agent_member", 1)
 NOW = 1_772_452_800_000_000
 POLICY = Policy(LazySealer(None, None), sessions_per_minute=5)  # type: ignore[arg-type]
 SITE = RepositoryParam(url="https://github.com/acme/site")
-LIMIT = Budget(max_list_cost=Money(amount="500", currency="USD"))
+LIMIT = Budget(type="limit", max_list_cost=Money(amount="500", currency="USD"))
 
 # A scene is what departs from a wish against which nothing stands. Lists of two scenes are joined.
 Scene = Mapping[str, Any]

@@ -16,7 +16,6 @@ from rota.queue.outbox import announce
 from rota.resources.agents import actions as agents
 from rota.resources.agents.multiagent import AgentReference
 from rota.resources.agents.prices import has_list_price
-from rota.resources.agents.wire import AgentParam
 from rota.resources.deployments import sql
 from rota.resources.deployments.run import token_place
 from rota.resources.deployments.wire import (
@@ -27,6 +26,7 @@ from rota.resources.deployments.wire import (
     ListDeployments,
     ManualPause,
     PausingError,
+    Pin,
     Schedule,
     Status,
     UpdateDeployment,
@@ -213,7 +213,7 @@ def _check_shapes(initial_events: Any, resources: Any) -> None:
     mounts.check(resources)
 
 
-def _pin(tx: Tx, who: Who, asked: str | AgentParam) -> tuple[str, int]:
+def _pin(tx: Tx, who: Who, asked: str | Pin) -> tuple[str, int]:
     """The agent's version that the deployment holds on to: the named one, or the newest."""
     agent_id, version = (asked, None) if isinstance(asked, str) else (asked.id, asked.version)
     facts = agents.find_many(tx, [agent_id]).get(agent_id)

@@ -6,8 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from rota.base.wire import Echo, Id, ListQuery, Metadata, MetadataPatch, Wire
-from rota.resources.agents.multiagent import AgentReference
-from rota.resources.agents.wire import AgentParam
+from rota.resources.agents.multiagent import AgentReference, Version
 from rota.resources.sessions.events import MAX_INITIAL_EVENTS, DeploymentInitialEvent
 from rota.resources.sessions.mounts import ResourceParam
 from rota.resources.sessions.wire import Budget
@@ -20,18 +19,27 @@ VaultIds: TypeAlias = Annotated[list[Id], Meta(max_length=50)]
 Status: TypeAlias = Literal["active", "paused"]
 
 
-class Cron(Echo, tag="cron", tag_field="type", frozen=True):
+class Cron(Echo, frozen=True):
     """A schedule as sent: five POSIX fields, read in a time zone of the IANA database."""
 
+    type: Literal["cron"]  # not a tag: where only one kind can stand, a tag may be left out, and this may not
     expression: Annotated[str, Meta(min_length=1, max_length=256)]
     timezone: Annotated[str, Meta(min_length=1)]
+
+
+class Pin(Wire):
+    """An agent, and perhaps a version, as sent; without one it is the latest at that moment."""
+
+    type: Literal["agent"]
+    id: Id
+    version: Version | None = None
 
 
 class CreateDeployment(Wire):
     """Body of ``POST /v1/deployments``."""
 
     name: Name
-    agent: Id | AgentParam
+    agent: Id | Pin
     environment_id: Id
     initial_events: InitialEvents
     description: Description | None = None
@@ -46,7 +54,7 @@ class UpdateDeployment(Wire):
     """Body of ``POST /v1/deployments/{id}``: what is omitted stays, null clears where it is allowed. Last write wins."""
 
     name: Name | UnsetType = UNSET
-    agent: Id | AgentParam | UnsetType = UNSET
+    agent: Id | Pin | UnsetType = UNSET
     environment_id: Id | UnsetType = UNSET
     initial_events: InitialEvents | UnsetType = UNSET
     description: Description | None | UnsetType = UNSET

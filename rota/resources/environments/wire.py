@@ -101,7 +101,7 @@ class Limited(Struct, tag="limited", tag_field="type", frozen=True, kw_only=True
         """Whether a host is among the allowed ones (contract, environments: the dot boundary counts)."""
         host = host.lower().rstrip(".")
         return any(
-            host.endswith(entry[1:]) and host != entry[2:] if entry.startswith("*.") else host == entry
+            host.endswith(entry[1:]) and len(host) >= len(entry) if entry.startswith("*.") else host == entry
             for entry in (entry.lower() for entry in self.allowed_hosts)
         )
 

@@ -140,7 +140,9 @@ def update(tx: Tx, who: Who, session_id: str, body: UpdateSession) -> Session:
             if old.body.agent is None
             else agents.override(old.agent_ref, old.body.agent)
         )
-        changed["agent"] = agents.replace_tools(tx, who, current, body.agent.tools, body.agent.mcp_servers).body
+        replaced = agents.replace_tools(tx, who, current, body.agent.tools, body.agent.mcp_servers).body
+        if encode(replaced) != encode(current.body):
+            changed["agent"] = replaced
     new_body = msgspec.structs.replace(old.body, **changed)
     if new_body == old.body:
         return _render(tx, [old])[0]

@@ -50,6 +50,13 @@ class Text(Wire, tag="text", tag_field="type"):
     text: str
 
 
+class OnlyText(Wire):
+    """The same where nothing else may stand; as a lone kind, a tag could be left out."""
+
+    type: Literal["text"]
+    text: str
+
+
 class Image(Wire, tag="image", tag_field="type"):
     """A picture."""
 
@@ -75,7 +82,7 @@ class SearchResult(Wire, tag="search_result", tag_field="type"):
 
     source: str
     title: str
-    content: list[Text]
+    content: list[OnlyText]
     citations: Citations
 
 
@@ -116,7 +123,7 @@ class DefineOutcome(Wire, tag="user.define_outcome", tag_field="type"):
 class SystemMessage(Wire, tag="system.message", tag_field="type"):
     """An instruction that is not the user's."""
 
-    content: Annotated[list[Text], Meta(min_length=1, max_length=1000)]
+    content: Annotated[list[OnlyText], Meta(min_length=1, max_length=1000)]
 
 
 class Interrupt(Wire, tag="user.interrupt", tag_field="type"):
@@ -171,9 +178,9 @@ def check(events: Sequence[InboundEvent], field: str) -> None:
     documents = outcomes = 0
     for index, event in enumerate(events):
         where = f"{field}.{index}.{name_of(event).replace('.', '_')}"
-        content: Iterable[MessageBlock | ResultBlock] = getattr(event, "content", None) or ()
+        content: Iterable[MessageBlock | ResultBlock | OnlyText] = getattr(event, "content", None) or ()
         for number, block in enumerate(content):
-            if isinstance(block, Text) and not block.text:
+            if isinstance(block, Text | OnlyText) and not block.text:
                 raise InvalidRequest(f"{where}.content.{number}.text: value is required")
             if isinstance(block, Redacted):
                 raise InvalidRequest(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from rota.base import ids
 from rota.base.clock import from_datetime
@@ -77,7 +78,7 @@ def send(tx: Tx, who: Who, session_id: str, body: SendEvents) -> SentEvents:
             raise InvalidRequest(
                 f"events[{index}]: the session already has an active outcome; wait for it to end, or interrupt it"
             )
-    _check_answers(tx, session.id, body.events)
+    _route_answers(tx, session.id, body.events)
     wakes = any(
         isinstance(event, UserMessage | DefineOutcome | ToolConfirmation | CustomToolResult) for event in body.events
     )
@@ -116,6 +117,7 @@ def _check_thread(tx: Tx, session_id: str, event: InboundEvent) -> None:
             raise NotFound(f"Thread not found: {thread_id}")
 
 
+_ANSWERS = (ToolConfirmation, CustomToolResult, ToolResult)
 _ANSWERABLE = {
     "user.tool_confirmation": ("agent.tool_use", "agent.mcp_tool_use"),
     "user.custom_tool_result": ("agent.custom_tool_use",),
@@ -123,16 +125,21 @@ _ANSWERABLE = {
 }
 
 
-def _check_answers(tx: Tx, session_id: str, sent: Sequence[InboundEvent]) -> None:
-    """Each answer must name a call of this session that still waits for one, once. InvalidRequest otherwise."""
-    named = [(event, target) for event in sent if (target := _target(event)) is not None]
+def _route_answers(tx: Tx, session_id: str, sent: Sequence[InboundEvent]) -> None:
+    """Each answer must name a call of this session that still waits for one, once. InvalidRequest otherwise.
+
+    A call that was confirmed still waits for its result. An answer is given the thread of its call, whatever thread it
+    named: a child's is kept with it, the primary one is left out (contract, sending events).
+    """
+    named = [(event, _target(event)) for event in sent if isinstance(event, _ANSWERS)]
     if not named:
         return
     calls = {row[0]: row for row in tx.all(sql.FIND_CALLS, session_id=session_id, ids=[target for _, target in named])}
-    answered = {
-        _answered(msgspec.json.decode(row[0], type=dict[str, Any]))
-        for row in tx.all(sql.ANSWERS, session_id=session_id)
-    }
+    confirmed: set[str | None] = set()
+    answered: set[str | None] = set()
+    for kind, text in tx.all(sql.ANSWERS, session_id=session_id):
+        target = _answered(msgspec.json.decode(text, type=dict[str, Any]))
+        (confirmed if kind == "user.tool_confirmation" else answered).add(target)
     for event, target in named:
         name = "custom_tool_use_id" if isinstance(event, CustomToolResult) else "tool_use_id"
         call = calls.get(target)
@@ -140,19 +147,24 @@ def _check_answers(tx: Tx, session_id: str, sent: Sequence[InboundEvent]) -> Non
             raise InvalidRequest(f"{name}: {target} is not a tool call of this session that can be answered this way")
         if isinstance(event, ToolConfirmation) and _permission(call[2]) != "ask":
             raise InvalidRequest(f"tool_use_id: {target} did not ask for confirmation")
-        if target in answered:
+        confirming = isinstance(event, ToolConfirmation)
+        if target in answered or (confirming and target in confirmed):
             raise InvalidRequest(f"{name}: {target} has already been answered")
-        answered.add(target)
+        (confirmed if confirming else answered).add(target)
+        event.session_thread_id = _thread(call) or UNSET
 
 
-def _target(event: InboundEvent) -> str | None:
-    if isinstance(event, CustomToolResult):
-        return event.custom_tool_use_id
-    return event.tool_use_id if isinstance(event, ToolConfirmation | ToolResult) else None
+def _target(event: ToolConfirmation | CustomToolResult | ToolResult) -> str:
+    return event.custom_tool_use_id if isinstance(event, CustomToolResult) else event.tool_use_id
 
 
 def _answered(body: dict[str, Any]) -> str | None:
     return body.get("tool_use_id") or body.get("custom_tool_use_id") or body.get("mcp_tool_use_id")
+
+
+def _thread(call: Row) -> str | None:
+    """The child thread that a call belongs to, in its own log or shown in the primary one; None for the primary's own."""
+    return call[3] or msgspec.json.decode(call[2], type=dict[str, Any]).get("session_thread_id")
 
 
 def _permission(body: str) -> str | None:

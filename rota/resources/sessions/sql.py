@@ -153,7 +153,7 @@ FIND_CALLS = Query(
 )
 ANSWERS = Query(
     "What has been answered in a session so far.",
-    """SELECT body FROM session_events WHERE session_id = :session_id AND type IN
+    """SELECT type, body FROM session_events WHERE session_id = :session_id AND type IN
        ('user.tool_confirmation', 'user.custom_tool_result', 'user.tool_result', 'agent.tool_result', 'agent.mcp_tool_result')""",
 )
 OUTCOMES = Query(

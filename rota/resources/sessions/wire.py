@@ -37,9 +37,10 @@ class Money(Echo, frozen=True):
     currency: Literal["USD"]
 
 
-class Budget(Echo, tag="limit", tag_field="type", frozen=True):
+class Budget(Echo, frozen=True):
     """A ceiling for what one session may cost at list prices."""
 
+    type: Literal["limit"]  # not a tag: where only one kind can stand, a tag may be left out, and this may not
     max_list_cost: Money
 
 
