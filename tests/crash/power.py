@@ -9,7 +9,7 @@ than a disk that obeys fsync may lose. From either, whatever is there must be wh
 import random
 import struct
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from tests.acceptance.server import KEY
@@ -33,6 +33,11 @@ class Cuts:
     lost: int = 0
     half_made: int = 0
     findings: list[str] = field(default_factory=list[str])
+
+    def add(self, other: "Cuts") -> None:
+        """Count another server's copies too."""
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
 
 
 def cuts(folder: Path, seed: int, copies: int) -> Cuts:

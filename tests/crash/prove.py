@@ -50,6 +50,22 @@ def prove(
     return tolls
 
 
+def cut(copies: int, each: int, first: int, progress: Console) -> Cuts:
+    """So many copies of busy databases, a new one for each seed, because what is in them grows."""
+    found = Cuts()
+    while found.copies < copies:
+        with tempfile.TemporaryDirectory(prefix="rota-power-") as folder:
+            of_seed = cuts(Path(folder), first, min(each, copies - found.copies))
+        found.add(of_seed)
+        progress.print(
+            f"power seed {first}: {of_seed.copies} copies, lost {of_seed.lost}, half made {of_seed.half_made}"
+        )
+        for finding in of_seed.findings[:20]:
+            progress.print(finding, markup=False, highlight=False, soft_wrap=True)
+        first += 1
+    return found
+
+
 def show(tolls: Sequence[Toll], power: Cuts | None, console: Console) -> None:
     """The tables."""
     table = Table("database", "seeds", *(name.replace("_", " ") for name in COLUMNS), "seconds")
@@ -57,18 +73,19 @@ def show(tolls: Sequence[Toll], power: Cuts | None, console: Console) -> None:
         of = [toll for toll in tolls if toll.database == kind]
         sums = (f"{sum(getattr(toll, name) for toll in of):,}" for name in COLUMNS)
         table.add_row(kind, f"{of[0].seed}-{of[-1].seed}", *sums, f"{sum(toll.seconds for toll in of):,.0f}")
-    console.print(table)
+    if tolls:
+        console.print(table)
     if power is not None:
-        cut = Table("copies", "torn", "runs in them", "lost", "half made")
-        cut.add_row(*(f"{n:,}" for n in (power.copies, power.torn, power.runs, power.lost, power.half_made)))
-        console.print(cut)
+        copied = Table("copies", "torn", "runs in them", "lost", "half made")
+        copied.add_row(*(f"{n:,}" for n in (power.copies, power.torn, power.runs, power.lost, power.half_made)))
+        console.print(copied)
 
 
 def main() -> int:
     """Run as told; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.crash.prove", description=__doc__)
     parser.add_argument("--kills", type=int, default=500, help="kills on each database")
-    parser.add_argument("--each", type=int, default=25, help="kills for each seed")
+    parser.add_argument("--each", type=int, default=25, help="kills, or copies, for each seed")
     parser.add_argument("--first", type=int, default=1, help="the first seed")
     parser.add_argument("--database", choices=["sqlite", "postgres", "both"], default="both")
     parser.add_argument("--copies", type=int, default=0, help="copies of a busy SQLite database")
@@ -82,12 +99,7 @@ def main() -> int:
         for kind in kinds:
             seeds = range(given.first, given.first + given.kills)
             tolls += prove(kind, seeds, given.kills, given.each, postgres, progress)
-    power = None
-    if given.copies:
-        with tempfile.TemporaryDirectory(prefix="rota-power-") as folder:
-            power = cuts(Path(folder), given.first, given.copies)
-        for finding in power.findings[:20]:
-            progress.print(finding, markup=False, highlight=False, soft_wrap=True)
+    power = cut(given.copies, given.each, given.first, progress) if given.copies else None
     if given.json:
         found: dict[str, Any] = {"seeds": [toll.show() for toll in tolls], "power": asdict(power) if power else None}
         sys.stdout.write(json.dumps(found, indent=2) + "\n")

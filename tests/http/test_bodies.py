@@ -61,16 +61,16 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_json_is_refused(sqlite_api: Api, name: str) -> None:
+def test_hostile_json_is_refused(still_api: Api, name: str) -> None:
     raw, message = HOSTILE[name]
-    assert PARSE + message in sqlite_api.post("/v1/environments", raw=raw).refused(400)
-    assert sqlite_api.get("/v1/environments").ok()["data"] == []
+    assert PARSE + message in still_api.post("/v1/environments", raw=raw).refused(400)
+    assert still_api.get("/v1/environments").ok()["data"] == []
 
 
 @pytest.mark.parametrize("raw", [b"[]", b'"name"', b"1", b"true", b"null", b'[{"name":"x"}]'])
 @pytest.mark.parametrize("path", ["/v1/environments", "/v1/agents"])
-def test_a_body_is_an_object(sqlite_api: Api, path: str, raw: bytes) -> None:
-    assert sqlite_api.post(path, raw=raw).refused(400).startswith(PARSE + "expected object, got ")
+def test_a_body_is_an_object(still_api: Api, path: str, raw: bytes) -> None:
+    assert still_api.post(path, raw=raw).refused(400).startswith(PARSE + "expected object, got ")
 
 
 def test_an_empty_body_is_an_empty_object(sqlite_api: Api) -> None:
@@ -80,10 +80,10 @@ def test_an_empty_body_is_an_empty_object(sqlite_api: Api) -> None:
 
 
 @pytest.mark.parametrize("raw", [b"", b"{}", b"not json", b"[1", b'{"name":"x"}'])
-def test_what_takes_no_body_ignores_one(sqlite_api: Api, raw: bytes) -> None:
-    path = f"/v1/deployments/{sqlite_api.deployment()['id']}"
+def test_what_takes_no_body_ignores_one(still_api: Api, raw: bytes) -> None:
+    path = f"/v1/deployments/{still_api.deployment()['id']}"
     for action in ("pause", "unpause", "run", "archive"):
-        sqlite_api.post(f"{path}/{action}", raw=raw).ok()
+        still_api.post(f"{path}/{action}", raw=raw).ok()
 
 
 def test_nesting_up_to_the_limit_and_wide_shallow_bodies_are_fine(sqlite_api: Api) -> None:
@@ -131,38 +131,38 @@ def test_a_nul_in_the_query_finds_nothing(api: Api) -> None:
 
 
 @pytest.mark.parametrize("value", [10**400, 1e308, -0.0, 2**63 - 1, 10**19])
-def test_a_number_where_text_belongs_is_400(sqlite_api: Api, value: float) -> None:
-    sqlite_api.post("/v1/environments", raw=b'{"name":' + repr(value).encode() + b"}").refused(400)
-    sqlite_api.post("/v1/environments", raw=b'{"name":"x","metadata":{"k":1e999}}').refused(400)
+def test_a_number_where_text_belongs_is_400(still_api: Api, value: float) -> None:
+    still_api.post("/v1/environments", raw=b'{"name":' + repr(value).encode() + b"}").refused(400)
+    still_api.post("/v1/environments", raw=b'{"name":"x","metadata":{"k":1e999}}').refused(400)
 
 
-def test_metadata_of_a_million_keys_is_refused(sqlite_api: Api) -> None:
+def test_metadata_of_a_million_keys_is_refused(still_api: Api) -> None:
     raw = json.dumps({"name": "x", "metadata": {f"key{n}": "v" for n in range(1_000_000)}}).encode()
     assert len(raw) < MAX_BODY
-    message = sqlite_api.post("/v1/environments", raw=raw).refused(400)
+    message = still_api.post("/v1/environments", raw=raw).refused(400)
     assert message == "invalid metadata: metadata map would have 1000000 entries, exceeding the maximum of 16"
 
 
-def test_a_string_of_thirty_megabytes_is_refused(sqlite_api: Api) -> None:
+def test_a_string_of_thirty_megabytes_is_refused(still_api: Api) -> None:
     raw = b'{"name":"' + b"n" * 30_000_000 + b'"}'
-    assert sqlite_api.post("/v1/environments", raw=raw).refused(400) == "name: maximum string length is 256"
+    assert still_api.post("/v1/environments", raw=raw).refused(400) == "name: maximum string length is 256"
 
 
 # How large a body may be
 
 
 @pytest.mark.parametrize("size", [MAX_BODY + 1, 99_999_999, 10**18, 10**400])
-def test_a_body_that_announces_itself_as_too_large_is_not_read(sqlite_api: Api, size: int) -> None:
-    for path in ("/v1/environments", f"/v1/deployments/{sqlite_api.deployment()['id']}/run"):
-        response = sqlite_api.post(path, raw=b"", headers={"content-length": str(size)})
+def test_a_body_that_announces_itself_as_too_large_is_not_read(still_api: Api, size: int) -> None:
+    for path in ("/v1/environments", f"/v1/deployments/{still_api.deployment()['id']}/run"):
+        response = still_api.post(path, raw=b"", headers={"content-length": str(size)})
         assert response.refused(413, "request_too_large") == "The request body is larger than 32 MB."
         assert response.headers["connection"] == "close"
 
 
 @pytest.mark.parametrize("size", ["", "abc", "abcdefghijkl", "-1", "+5", "1e3", "0x10", "５"])
-def test_a_content_length_that_is_no_number_is_400(sqlite_api: Api, size: str) -> None:
+def test_a_content_length_that_is_no_number_is_400(still_api: Api, size: str) -> None:
     encoded = size.encode().decode("latin-1")
-    sqlite_api.post("/v1/environments", raw=b"{}", headers={"content-length": encoded}).refused(400)
+    still_api.post("/v1/environments", raw=b"{}", headers={"content-length": encoded}).refused(400)
 
 
 @pytest.mark.parametrize(("chunks", "status"), [(1, 200), (32, 400), (33, 413), (200, 413)])

@@ -53,8 +53,8 @@ def call(api: Api, route: Route, **more: Any) -> Response:
     ],
     ids=str,
 )
-def test_a_key_opens_in_either_header_and_with_any_version(sqlite_api: Api, headers: dict[str, str]) -> None:
-    assert sqlite_api.get("/v1/agents", key=None, headers=headers).ok()["data"] == []
+def test_a_key_opens_in_either_header_and_with_any_version(still_api: Api, headers: dict[str, str]) -> None:
+    assert still_api.get("/v1/agents", key=None, headers=headers).ok()["data"] == []
 
 
 @pytest.mark.parametrize(
@@ -78,24 +78,24 @@ def test_a_key_opens_in_either_header_and_with_any_version(sqlite_api: Api, head
         ({"x-api-key": "k" * 60_000}, None),
     ],
 )
-def test_whatever_is_no_good_credential_is_401(sqlite_api: Api, headers: dict[str, str], message: str | None) -> None:
-    response = sqlite_api.get("/v1/agents", key=None, headers=headers)
+def test_whatever_is_no_good_credential_is_401(still_api: Api, headers: dict[str, str], message: str | None) -> None:
+    response = still_api.get("/v1/agents", key=None, headers=headers)
     said = response.refused(*UNAUTHENTICATED)
     assert message is None or said == message
     assert response.headers["x-should-retry"] == "false"
     assert KEY not in response.raw.decode()
 
 
-def test_two_different_good_credentials_are_refused(sqlite_api: Api) -> None:
-    other = make_key(sqlite_api).key
-    assert sqlite_api.get("/v1/agents", key=other).ok()
-    sqlite_api.get("/v1/agents", headers={"authorization": f"Bearer {other}"}).refused(*UNAUTHENTICATED)
+def test_two_different_good_credentials_are_refused(still_api: Api) -> None:
+    other = make_key(still_api).key
+    assert still_api.get("/v1/agents", key=other).ok()
+    still_api.get("/v1/agents", headers={"authorization": f"Bearer {other}"}).refused(*UNAUTHENTICATED)
 
 
-def test_no_route_answers_without_a_credential(sqlite_api: Api) -> None:
+def test_no_route_answers_without_a_credential(still_api: Api) -> None:
     for route in ROUTES:
-        assert call(sqlite_api, route, key=None).refused(*UNAUTHENTICATED) == "x-api-key header is required"
-        call(sqlite_api, route, key="nonsense").refused(*UNAUTHENTICATED)
+        assert call(still_api, route, key=None).refused(*UNAUTHENTICATED) == "x-api-key header is required"
+        call(still_api, route, key="nonsense").refused(*UNAUTHENTICATED)
 
 
 # Which key
@@ -170,18 +170,16 @@ def test_a_key_sees_its_own_workspace_only(api: Api) -> None:
 @pytest.mark.parametrize(
     "asked", ["default", "", "wrkspc_", "wrkspc_a b", "WRKSPC_01", "workspace", "wrkspc_" + "x" * 5000]
 )
-def test_a_malformed_workspace_header_is_400(sqlite_api: Api, asked: str) -> None:
-    message = sqlite_api.get("/v1/agents", headers={"anthropic-workspace-id": asked}).refused(400)
+def test_a_malformed_workspace_header_is_400(still_api: Api, asked: str) -> None:
+    message = still_api.get("/v1/agents", headers={"anthropic-workspace-id": asked}).refused(400)
     assert message == "anthropic-workspace-id header must be a valid workspace ID."
 
 
-def test_a_workspace_header_must_name_the_keys_own_workspace(sqlite_api: Api) -> None:
-    own = sqlite_api.who.workspace_id
-    assert sqlite_api.get("/v1/agents", headers={"anthropic-workspace-id": own}).ok()
-    for other in (make_workspace(sqlite_api), "wrkspc_01nothing"):
-        message = sqlite_api.get("/v1/agents", headers={"anthropic-workspace-id": other}).refused(
-            404, "not_found_error"
-        )
+def test_a_workspace_header_must_name_the_keys_own_workspace(still_api: Api) -> None:
+    own = still_api.who.workspace_id
+    assert still_api.get("/v1/agents", headers={"anthropic-workspace-id": own}).ok()
+    for other in (make_workspace(still_api), "wrkspc_01nothing"):
+        message = still_api.get("/v1/agents", headers={"anthropic-workspace-id": other}).refused(404, "not_found_error")
         assert message == f"Workspace `{other}` not found."
 
 
@@ -199,22 +197,22 @@ def test_a_workspace_header_must_name_the_keys_own_workspace(sqlite_api: Api) ->
         "x" * 4096,
     ],
 )
-def test_any_beta_is_taken(sqlite_api: Api, value: str) -> None:
-    assert sqlite_api.get("/v1/agents", headers={"anthropic-beta": value}).ok()
+def test_any_beta_is_taken(still_api: Api, value: str) -> None:
+    assert still_api.get("/v1/agents", headers={"anthropic-beta": value}).ok()
 
 
 @pytest.mark.parametrize("value", ["a\tb", "a\x00", "\x7f", "a\r\nb", "x" * 4097])
-def test_a_malformed_beta_is_400(sqlite_api: Api, value: str) -> None:
-    assert "anthropic-beta" in sqlite_api.get("/v1/agents", headers={"anthropic-beta": value}).refused(400)
+def test_a_malformed_beta_is_400(still_api: Api, value: str) -> None:
+    assert "anthropic-beta" in still_api.get("/v1/agents", headers={"anthropic-beta": value}).refused(400)
 
 
-def test_headers_without_end_are_400(sqlite_api: Api) -> None:
-    sqlite_api.get("/v1/agents", headers={f"x-{n}": "" for n in range(200)}).refused(400)
-    sqlite_api.get("/v1/agents", headers={f"x-{n}": "v" * 10_000 for n in range(10)}).refused(400)
+def test_headers_without_end_are_400(still_api: Api) -> None:
+    still_api.get("/v1/agents", headers={f"x-{n}": "" for n in range(200)}).refused(400)
+    still_api.get("/v1/agents", headers={f"x-{n}": "v" * 10_000 for n in range(10)}).refused(400)
 
 
-def test_the_query_of_older_clients_is_ignored(sqlite_api: Api) -> None:
-    assert sqlite_api.get("/v1/agents?beta=true&nonsense=1&nonsense=2").ok()
+def test_the_query_of_older_clients_is_ignored(still_api: Api) -> None:
+    assert still_api.get("/v1/agents?beta=true&nonsense=1&nonsense=2").ok()
 
 
 # When a key ends

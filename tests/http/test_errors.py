@@ -57,9 +57,9 @@ def broken(api: Api, error: Exception) -> App:
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_a_refusal_has_the_envelope_and_is_not_to_be_retried(sqlite_api: Api, name: str) -> None:
+def test_a_refusal_has_the_envelope_and_is_not_to_be_retried(still_api: Api, name: str) -> None:
     call, status, kind = REFUSALS[name]
-    response = call(sqlite_api)
+    response = call(still_api)
     assert response.refused(status, kind)
     assert set(response.body) == {"type", "error", "request_id"}
     assert set(response.body["error"]) == {"type", "message"}
@@ -120,28 +120,28 @@ def test_a_broken_database_is_not_described_to_clients(api: Api) -> None:
     assert b"environments" not in response.raw
 
 
-def test_responses_name_organization_and_workspace(sqlite_api: Api) -> None:
+def test_responses_name_organization_and_workspace(still_api: Api) -> None:
     for response in (
-        sqlite_api.get("/v1/deployments"),
-        sqlite_api.get("/v1/deployments/depl_01nothing"),
-        sqlite_api.post("/v1/agents", {}),
-        sqlite_api.get("/v1/organizations/me"),
+        still_api.get("/v1/deployments"),
+        still_api.get("/v1/deployments/depl_01nothing"),
+        still_api.post("/v1/agents", {}),
+        still_api.get("/v1/organizations/me"),
     ):
-        assert response.headers["anthropic-organization-id"] == sqlite_api.who.organization_id
-        assert response.headers["anthropic-workspace-id"] == sqlite_api.who.workspace_id
+        assert response.headers["anthropic-organization-id"] == still_api.who.organization_id
+        assert response.headers["anthropic-workspace-id"] == still_api.who.workspace_id
     assert re.fullmatch(
-        r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", sqlite_api.who.organization_id
+        r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", still_api.who.organization_id
     )
-    assert sqlite_api.who.workspace_id.startswith("wrkspc_01")
+    assert still_api.who.workspace_id.startswith("wrkspc_01")
 
 
-def test_responses_name_neither_before_the_caller_is_known(sqlite_api: Api) -> None:
+def test_responses_name_neither_before_the_caller_is_known(still_api: Api) -> None:
     for response in (
-        sqlite_api.get("/v1/deployments", key=None),
-        sqlite_api.get("/v1/deployments", key="nonsense"),
-        sqlite_api.get("/v1/nothing"),
-        sqlite_api.run(sqlite_api.call("PUT", "/v1/deployments")),
-        sqlite_api.get("/healthz"),
+        still_api.get("/v1/deployments", key=None),
+        still_api.get("/v1/deployments", key="nonsense"),
+        still_api.get("/v1/nothing"),
+        still_api.run(still_api.call("PUT", "/v1/deployments")),
+        still_api.get("/healthz"),
     ):
         assert "anthropic-organization-id" not in response.headers
         assert "anthropic-workspace-id" not in response.headers
@@ -167,14 +167,14 @@ def test_responses_about_environments_name_neither(sqlite_api: Api) -> None:
     ["/", "/v1", "/v1/", "/v1/deployments/", "/v1//deployments", "/v1/deployments/a/b/c", "/V1/deployments", "/v1/deployments\0",
      "/v2/deployments", "/v1/deployments/depl_x/run/", "", "*"],
 )  # fmt: skip
-def test_an_unknown_path_is_not_found_whoever_asks(sqlite_api: Api, path: str) -> None:
+def test_an_unknown_path_is_not_found_whoever_asks(still_api: Api, path: str) -> None:
     for key in (KEY, None):
-        assert sqlite_api.get(path, key=key).refused(404, "not_found_error") == "not found"
+        assert still_api.get(path, key=key).refused(404, "not_found_error") == "not found"
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "HEAD", "OPTIONS", "TRACE", "get", ""])
-def test_a_method_that_a_path_does_not_have_is_named_beside_those_that_it_has(sqlite_api: Api, method: str) -> None:
-    response = sqlite_api.run(sqlite_api.call(method, "/v1/deployments/depl_01x"))
+def test_a_method_that_a_path_does_not_have_is_named_beside_those_that_it_has(still_api: Api, method: str) -> None:
+    response = still_api.run(still_api.call(method, "/v1/deployments/depl_01x"))
     assert response.refused(405) == f"{method} is not allowed here; use GET or POST."
     assert response.headers["allow"] == "GET, POST"
 

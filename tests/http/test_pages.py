@@ -51,9 +51,10 @@ class Place:
         return template.format(agent=self.agent, session=self.session, thread=self.thread)
 
 
-@pytest.fixture
-def place(sqlite_api: Api) -> Place:
-    return Place(sqlite_api)
+@pytest.fixture(scope="module")
+def place(still_api: Api) -> Place:
+    """For those who only read."""
+    return Place(still_api)
 
 
 def walk(api: Api, path: str, **query: Any) -> Iterator[dict[str, Any]]:
@@ -309,9 +310,9 @@ def test_the_filters_of_sessions_may_change_on_the_way_but_not_shut_out_the_plac
         "created_at[gte]=", "created_at%5Bgte%5D=x", "created_at[gte]=2026-03-02", "created_at[gte]=null",
     ],
 )  # fmt: skip
-def test_a_time_that_is_none_is_400(sqlite_api: Api, query: str) -> None:
+def test_a_time_that_is_none_is_400(still_api: Api, query: str) -> None:
     for path in ("/v1/deployments", "/v1/deployment_runs", "/v1/sessions", "/v1/agents"):
-        assert sqlite_api.get(f"{path}?{query}").refused(400).startswith("created_at[gte]: "), path
+        assert still_api.get(f"{path}?{query}").refused(400).startswith("created_at[gte]: "), path
 
 
 @pytest.mark.parametrize(
@@ -324,8 +325,8 @@ def test_a_time_that_is_none_is_400(sqlite_api: Api, query: str) -> None:
         "/v1/environments?include_archived=yes", "/v1/sessions?" + "&".join(["statuses[]=idle"] * 501),
     ],
 )  # fmt: skip
-def test_a_known_parameter_with_a_bad_value_is_400(sqlite_api: Api, query: str) -> None:
-    assert sqlite_api.get(query).refused(400)
+def test_a_known_parameter_with_a_bad_value_is_400(still_api: Api, query: str) -> None:
+    assert still_api.get(query).refused(400)
 
 
 def test_times_are_compared_exactly_and_in_any_zone(sqlite_api: Api) -> None:

@@ -29,10 +29,10 @@ DEPLOYMENT_WORDS: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("change", "message"), DEPLOYMENT_WORDS, ids=[message[:50] for _, message in DEPLOYMENT_WORDS])
-def test_deployments_refuse_in_the_words_on_record(sqlite_api: Api, change: dict[str, Any], message: str) -> None:
+def test_deployments_refuse_in_the_words_on_record(still_api: Api, change: dict[str, Any], message: str) -> None:
     known = {"name": "x", "agent": "agent_01x", "environment_id": "env_01x", "initial_events": HELLO, **change}
     body = {key: value for key, value in known.items() if value is not ...}
-    assert sqlite_api.post("/v1/deployments", body).refused(400) == message
+    assert still_api.post("/v1/deployments", body).refused(400) == message
 
 
 @pytest.mark.parametrize(
@@ -43,8 +43,8 @@ def test_deployments_refuse_in_the_words_on_record(sqlite_api: Api, change: dict
         ({"name": "x", "config": {"type": "bogus"}}, "config: Input tag 'bogus' found using 'type' does not match any of the expected tags: 'cloud', 'self_hosted'"),
     ],
 )  # fmt: skip
-def test_environments_refuse_in_the_words_on_record(sqlite_api: Api, body: dict[str, Any], message: str) -> None:
-    assert sqlite_api.post("/v1/environments", body).refused(400) == message
+def test_environments_refuse_in_the_words_on_record(still_api: Api, body: dict[str, Any], message: str) -> None:
+    assert still_api.post("/v1/environments", body).refused(400) == message
 
 
 STORE = {"type": "memory_store", "memory_store_id": "memstore_01x"}
@@ -62,9 +62,9 @@ STORE = {"type": "memory_store", "memory_store_id": "memstore_01x"}
         ({"initial_events": [{"type": "user.message", "content": [{"type": "text", "text": ""}]}]}, "initial_events.0.user_message.content.0.text: value is required"),
     ],
 )  # fmt: skip
-def test_sessions_refuse_in_the_words_on_record(sqlite_api: Api, change: dict[str, Any], message: str) -> None:
-    body = {"agent": sqlite_api.agent()["id"], "environment_id": "env_01x", **change}
-    assert sqlite_api.post("/v1/sessions", body).refused(400) == message
+def test_sessions_refuse_in_the_words_on_record(still_api: Api, change: dict[str, Any], message: str) -> None:
+    body = {"agent": still_api.agent()["id"], "environment_id": "env_01x", **change}
+    assert still_api.post("/v1/sessions", body).refused(400) == message
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_sessions_refuse_in_the_words_on_record(sqlite_api: Api, change: dict[st
         ({"type": "user.message", "content": [{"type": "text", "text": ""}]}, "events.0.user_message.content.0.text: value is required"),
     ],
 )  # fmt: skip
-def test_events_are_refused_in_the_words_on_record(sqlite_api: Api, event: dict[str, Any], message: str) -> None:
-    body = {"agent": sqlite_api.agent()["id"], "environment_id": sqlite_api.environment()["id"]}
-    path = f"/v1/sessions/{sqlite_api.post('/v1/sessions', body).ok()['id']}/events"
-    assert sqlite_api.post(path, {"events": [event]}).refused(400) == message
+def test_events_are_refused_in_the_words_on_record(still_api: Api, event: dict[str, Any], message: str) -> None:
+    body = {"agent": still_api.agent()["id"], "environment_id": still_api.environment()["id"]}
+    path = f"/v1/sessions/{still_api.post('/v1/sessions', body).ok()['id']}/events"
+    assert still_api.post(path, {"events": [event]}).refused(400) == message

@@ -66,15 +66,15 @@ def at(clock: HandClock, *moment: int) -> None:
         ({}, None),
     ],
 )  # fmt: skip
-def test_a_schedule_is_refused_at_create_and_at_update(sqlite_api: Api, schedule: Any, message: str | None) -> None:
-    kept = sqlite_api.deployment(schedule=cron("0 9 * * *"))
+def test_a_schedule_is_refused_at_create_and_at_update(still_api: Api, schedule: Any, message: str | None) -> None:
+    kept = still_api.deployment(schedule=cron("0 9 * * *"))
     body = {key: kept[key] for key in ("name", "agent", "environment_id", "initial_events")}
     said = {
-        sqlite_api.post("/v1/deployments", {**body, "schedule": schedule}).refused(400),
-        sqlite_api.post(path(kept), {"schedule": schedule, "name": "changed"}).refused(400),
+        still_api.post("/v1/deployments", {**body, "schedule": schedule}).refused(400),
+        still_api.post(path(kept), {"schedule": schedule, "name": "changed"}).refused(400),
     }
     assert message is None or said == {message}
-    assert sqlite_api.get(path(kept)).ok() == kept
+    assert still_api.get(path(kept)).ok() == kept
 
 
 @pytest.mark.parametrize(
@@ -147,15 +147,15 @@ def test_a_replaced_schedule_counts_from_now_and_a_cleared_one_is_null(sqlite_ap
     assert upcoming(sqlite_api.post(path(deployment), {"schedule": cron("0 9 * * *", "UTC")}).ok())
 
 
-def test_the_last_run_is_kept_when_the_schedule_is_replaced_or_the_deployment_archived(sqlite_api: Api) -> None:
-    deployment = sqlite_api.deployment(schedule=cron("0 9 * * *"))
+def test_the_last_run_is_kept_when_the_schedule_is_replaced_or_the_deployment_archived(still_api: Api) -> None:
+    deployment = still_api.deployment(schedule=cron("0 9 * * *"))
     ran = Query("What a scheduled fire would leave.", "UPDATE deployments SET last_run_at = :at WHERE id = :id")
-    sqlite_api.write(lambda tx: tx.run(ran, at=1_772_452_809_500_000, id=deployment["id"]))
+    still_api.write(lambda tx: tx.run(ran, at=1_772_452_809_500_000, id=deployment["id"]))
     shown = "2026-03-02T12:00:09.500000Z"
-    assert sqlite_api.get(path(deployment)).ok()["schedule"]["last_run_at"] == shown
-    moved = sqlite_api.post(path(deployment), {"schedule": cron("0 10 * * *")}).ok()
+    assert still_api.get(path(deployment)).ok()["schedule"]["last_run_at"] == shown
+    moved = still_api.post(path(deployment), {"schedule": cron("0 10 * * *")}).ok()
     assert moved["schedule"]["last_run_at"] == shown
-    assert sqlite_api.post(path(deployment, "archive")).ok()["schedule"]["last_run_at"] == shown
+    assert still_api.post(path(deployment, "archive")).ok()["schedule"]["last_run_at"] == shown
 
 
 def test_a_run_by_hand_touches_neither_the_schedule_nor_the_deployment(api: Api, clock: HandClock) -> None:

@@ -83,11 +83,11 @@ def test_an_update_that_changes_nothing_moves_nothing(sqlite_api: Api, clock: Ha
         {"archived_at": None}, {"id": "depl_01x"}, {"version": 1},
     ],
 )  # fmt: skip
-def test_an_update_is_refused_whole(sqlite_api: Api, sent: dict[str, Any]) -> None:
-    old = everything(sqlite_api)
-    sqlite_api.post(path(old), {"name": "changed", **sent} if "name" not in sent else sent).refused(400)
-    assert sqlite_api.get(path(old)).ok() == old
-    assert tokens(sqlite_api, old) == [0]
+def test_an_update_is_refused_whole(still_api: Api, sent: dict[str, Any]) -> None:
+    old = everything(still_api)
+    still_api.post(path(old), {"name": "changed", **sent} if "name" not in sent else sent).refused(400)
+    assert still_api.get(path(old)).ok() == old
+    assert tokens(still_api, old) == [0]
 
 
 @pytest.mark.parametrize(
@@ -100,25 +100,25 @@ def test_an_update_is_refused_whole(sqlite_api: Api, sent: dict[str, Any]) -> No
         ({"vault_ids": ["vlt_01nothing"]}, "Referenced vault not found or not accessible."),
     ],
 )
-def test_what_is_named_must_be_there(sqlite_api: Api, sent: dict[str, Any], message: str) -> None:
-    old = everything(sqlite_api)
-    assert sqlite_api.post(path(old), sent).refused(404, "not_found_error") == message
+def test_what_is_named_must_be_there(still_api: Api, sent: dict[str, Any], message: str) -> None:
+    old = everything(still_api)
+    assert still_api.post(path(old), sent).refused(404, "not_found_error") == message
     body = {key: old[key] for key in ("name", "agent", "environment_id", "initial_events")}
-    assert sqlite_api.post("/v1/deployments", {**body, **sent}).refused(404, "not_found_error") == message
-    assert sqlite_api.get(path(old)).ok() == old
+    assert still_api.post("/v1/deployments", {**body, **sent}).refused(404, "not_found_error") == message
+    assert still_api.get(path(old)).ok() == old
 
 
-def test_stores_and_files_are_not_looked_for(sqlite_api: Api) -> None:
+def test_stores_and_files_are_not_looked_for(still_api: Api) -> None:
     resources = [
         {"type": "memory_store", "memory_store_id": "memstore_01nothing"},
         {"type": "file", "file_id": "malformed"},
     ]
-    deployment = sqlite_api.deployment(resources=resources)
+    deployment = still_api.deployment(resources=resources)
     assert (deployment["status"], deployment["resources"]) == ("active", resources)
     same = [{"type": "file", "file_id": "file_01x"}] * 2 + [
         {"type": "memory_store", "memory_store_id": "memstore_01x"}
     ] * 9
-    assert sqlite_api.post(path(deployment), {"resources": same}).ok()["resources"] == same
+    assert still_api.post(path(deployment), {"resources": same}).ok()["resources"] == same
 
 
 def test_what_is_archived_meanwhile_stays_until_it_is_sent_again(api: Api) -> None:
@@ -135,47 +135,47 @@ def test_what_is_archived_meanwhile_stays_until_it_is_sent_again(api: Api) -> No
     assert api.fire(deployment)["error"] is None
 
 
-def test_an_agent_is_pinned_by_id_by_object_and_by_version(sqlite_api: Api) -> None:
-    agent = sqlite_api.agent()["id"]
+def test_an_agent_is_pinned_by_id_by_object_and_by_version(still_api: Api) -> None:
+    agent = still_api.agent()["id"]
     for number in range(2, 4):
-        sqlite_api.post(f"/v1/agents/{agent}", {"name": f"Clerk {number}"}).ok()
-    deployment = sqlite_api.deployment(agent={"type": "agent", "id": agent, "version": 2})
+        still_api.post(f"/v1/agents/{agent}", {"name": f"Clerk {number}"}).ok()
+    deployment = still_api.deployment(agent={"type": "agent", "id": agent, "version": 2})
     for sent, version in (
         (agent, 3), ({"type": "agent", "id": agent, "version": 1}, 1), ({"type": "agent", "id": agent}, 3),
         ({"type": "agent", "id": agent, "version": 2}, 2), ({"type": "agent", "id": agent, "version": None}, 3),
     ):  # fmt: skip
-        assert sqlite_api.post(path(deployment), {"agent": sent}).ok()["agent"] == {
+        assert still_api.post(path(deployment), {"agent": sent}).ok()["agent"] == {
             "type": "agent",
             "id": agent,
             "version": version,
         }
-    other = sqlite_api.agent()["id"]
-    assert sqlite_api.post(path(deployment), {"agent": other}).ok()["agent"] == {
+    other = still_api.agent()["id"]
+    assert still_api.post(path(deployment), {"agent": other}).ok()["agent"] == {
         "type": "agent",
         "id": other,
         "version": 1,
     }
 
 
-def test_metadata_is_patched_and_the_limit_holds_for_the_result(sqlite_api: Api) -> None:
-    deployment = sqlite_api.deployment(metadata={f"k{number}": "v" for number in range(16)})
-    said = sqlite_api.post(path(deployment), {"metadata": {"one": "more"}}).refused(400)
+def test_metadata_is_patched_and_the_limit_holds_for_the_result(still_api: Api) -> None:
+    deployment = still_api.deployment(metadata={f"k{number}": "v" for number in range(16)})
+    said = still_api.post(path(deployment), {"metadata": {"one": "more"}}).refused(400)
     assert said == "invalid metadata: metadata map would have 17 entries, exceeding the maximum of 16"
-    patched = sqlite_api.post(path(deployment), {"metadata": {"one": "", "k0": None}}).ok()["metadata"]
+    patched = still_api.post(path(deployment), {"metadata": {"one": "", "k0": None}}).ok()["metadata"]
     assert len(patched) == 16
     assert patched["one"] == ""
-    long = sqlite_api.deployment(metadata={"ü" * 64: "ü" * 512})
+    long = still_api.deployment(metadata={"ü" * 64: "ü" * 512})
     assert long["metadata"] == {"ü" * 64: "ü" * 512}
 
 
-def test_a_budget_is_checked_against_the_model_whenever_either_is_sent(sqlite_api: Api) -> None:
-    homely = sqlite_api.agent(model="llama-at-home")["id"]
-    deployment = sqlite_api.deployment(budget=BUDGET)
-    assert "llama-at-home" in sqlite_api.post(path(deployment), {"agent": homely}).refused(400)
-    moved = sqlite_api.post(path(deployment), {"agent": homely, "budget": None}).ok()
+def test_a_budget_is_checked_against_the_model_whenever_either_is_sent(still_api: Api) -> None:
+    homely = still_api.agent(model="llama-at-home")["id"]
+    deployment = still_api.deployment(budget=BUDGET)
+    assert "llama-at-home" in still_api.post(path(deployment), {"agent": homely}).refused(400)
+    moved = still_api.post(path(deployment), {"agent": homely, "budget": None}).ok()
     assert "budget" not in moved
-    assert "llama-at-home" in sqlite_api.post(path(deployment), {"budget": BUDGET}).refused(400)
-    back = sqlite_api.post(path(deployment), {"agent": deployment["agent"]["id"], "budget": BUDGET}).ok()
+    assert "llama-at-home" in still_api.post(path(deployment), {"budget": BUDGET}).refused(400)
+    back = still_api.post(path(deployment), {"agent": deployment["agent"]["id"], "budget": BUDGET}).ok()
     assert back["budget"] == BUDGET
 
 
@@ -210,10 +210,10 @@ def test_a_new_token_for_the_same_repository_is_a_change(sqlite_api: Api, clock:
     assert sqlite_api.read(lambda tx: tx.all(TOKENS, id=deployment["id"])) != before
 
 
-def test_a_refused_update_leaves_the_tokens_alone(sqlite_api: Api) -> None:
-    deployment = sqlite_api.deployment(resources=[{**SITE, "authorization_token": TOKEN}])
-    sqlite_api.post(path(deployment), {"resources": None, "agent": "agent_01nothing"}).refused(404, "not_found_error")
-    assert tokens(sqlite_api, deployment) == [0]
+def test_a_refused_update_leaves_the_tokens_alone(still_api: Api) -> None:
+    deployment = still_api.deployment(resources=[{**SITE, "authorization_token": TOKEN}])
+    still_api.post(path(deployment), {"resources": None, "agent": "agent_01nothing"}).refused(404, "not_found_error")
+    assert tokens(still_api, deployment) == [0]
 
 
 # States
@@ -269,9 +269,9 @@ def test_no_deployment_outlives_its_agent_however_they_meet(api: Api) -> None:
     assert api.get("/v1/deployment_runs").ok()["data"] == []
 
 
-def test_there_is_no_way_to_delete_a_deployment_or_a_run(sqlite_api: Api) -> None:
-    deployment = sqlite_api.deployment()
-    run = sqlite_api.fire(deployment)
+def test_there_is_no_way_to_delete_a_deployment_or_a_run(still_api: Api) -> None:
+    deployment = still_api.deployment()
+    run = still_api.fire(deployment)
     for thing in (path(deployment), f"/v1/deployment_runs/{run['id']}"):
-        assert sqlite_api.delete(thing).status in (404, 405)
-        sqlite_api.get(thing).ok()
+        assert still_api.delete(thing).status in (404, 405)
+        still_api.get(thing).ok()

@@ -33,10 +33,10 @@ def networking(environment: dict[str, Any]) -> dict[str, Any]:
     ["example.com", "API.Example.COM", "*.example.com", "*.com", "localhost", "xn--mnchen-3ya.de", "1.2.3.4", "a-b.c1", "h" * 63 + ".com",
      ".".join(["a" * 49] * 5)],
 )  # fmt: skip
-def test_a_host_is_a_bare_name_and_is_kept_as_it_was_written(sqlite_api: Api, host: str) -> None:
-    environment = sqlite_api.environment(config=limited(host))
+def test_a_host_is_a_bare_name_and_is_kept_as_it_was_written(still_api: Api, host: str) -> None:
+    environment = still_api.environment(config=limited(host))
     assert networking(environment)["allowed_hosts"] == [host]
-    assert sqlite_api.get(path(environment)).ok() == environment
+    assert still_api.get(path(environment)).ok() == environment
 
 
 @pytest.mark.parametrize(
@@ -47,12 +47,12 @@ def test_a_host_is_a_bare_name_and_is_kept_as_it_was_written(sqlite_api: Api, ho
         "under_score.com", "münchen.de", "h" * 64 + ".com", ".".join(["a" * 50] * 6), "example.com\n", "[::1]", "::1",
     ],
 )  # fmt: skip
-def test_anything_else_is_no_host(sqlite_api: Api, host: str) -> None:
-    said = sqlite_api.post("/v1/environments", {"name": "x", "config": limited("good.example", host)}).refused(400)
+def test_anything_else_is_no_host(still_api: Api, host: str) -> None:
+    said = still_api.post("/v1/environments", {"name": "x", "config": limited("good.example", host)}).refused(400)
     assert "allowed_hosts[1]" in said
-    environment = sqlite_api.environment(config=limited("good.example"))
-    sqlite_api.post(path(environment), {"config": limited(host)}).refused(400)
-    assert sqlite_api.get(path(environment)).ok() == environment
+    environment = still_api.environment(config=limited("good.example"))
+    still_api.post(path(environment), {"config": limited(host)}).refused(400)
+    assert still_api.get(path(environment)).ok() == environment
 
 
 @pytest.mark.parametrize(
@@ -80,9 +80,9 @@ def test_a_wildcard_covers_any_depth_below_and_needs_the_dot(entries: list[str],
     assert Limited(allowed_hosts=entries).admits(host) is admitted
 
 
-def test_limited_networking_without_hosts_blocks_all(sqlite_api: Api) -> None:
+def test_limited_networking_without_hosts_blocks_all(still_api: Api) -> None:
     for config in (limited(), {"type": "cloud", "networking": {"type": "limited"}}, limited(allow_mcp_servers=None)):
-        assert networking(sqlite_api.environment(config=config)) == {
+        assert networking(still_api.environment(config=config)) == {
             "type": "limited", "allow_mcp_servers": False, "allow_package_managers": False, "allowed_hosts": [],
         }  # fmt: skip
 
@@ -101,45 +101,45 @@ def test_limited_networking_without_hosts_blocks_all(sqlite_api: Api) -> None:
         (None, {}),
     ],
 )
-def test_what_limited_networking_omits_keeps_its_value(sqlite_api: Api, sent: Any, changed: dict[str, Any]) -> None:
-    old = sqlite_api.environment(config=limited("a.example", allow_mcp_servers=True))
-    new = sqlite_api.post(path(old), {"config": {"type": "cloud", "networking": sent}}).ok()
+def test_what_limited_networking_omits_keeps_its_value(still_api: Api, sent: Any, changed: dict[str, Any]) -> None:
+    old = still_api.environment(config=limited("a.example", allow_mcp_servers=True))
+    new = still_api.post(path(old), {"config": {"type": "cloud", "networking": sent}}).ok()
     assert networking(new) == {**networking(old), **changed}
 
 
-def test_another_kind_of_networking_starts_from_its_defaults(sqlite_api: Api) -> None:
-    environment = sqlite_api.environment(config=limited("a.example", allow_mcp_servers=True))
-    opened = sqlite_api.post(
+def test_another_kind_of_networking_starts_from_its_defaults(still_api: Api) -> None:
+    environment = still_api.environment(config=limited("a.example", allow_mcp_servers=True))
+    opened = still_api.post(
         path(environment), {"config": {"type": "cloud", "networking": {"type": "unrestricted"}}}
     ).ok()
     assert networking(opened) == {"type": "unrestricted"}
-    closed = sqlite_api.post(path(environment), {"config": {"type": "cloud", "networking": {"type": "limited"}}}).ok()
+    closed = still_api.post(path(environment), {"config": {"type": "cloud", "networking": {"type": "limited"}}}).ok()
     assert networking(closed)["allowed_hosts"] == []
     assert networking(closed)["allow_mcp_servers"] is False
 
 
-def test_package_lists_are_kept_one_by_one(sqlite_api: Api) -> None:
+def test_package_lists_are_kept_one_by_one(still_api: Api) -> None:
     given = {manager: [f"{manager}-thing==1.0"] for manager in MANAGERS}
-    environment = sqlite_api.environment(config={"type": "cloud", "packages": {"type": "packages", **given}})
+    environment = still_api.environment(config={"type": "cloud", "packages": {"type": "packages", **given}})
     assert environment["config"]["packages"] == {"type": "packages", **given}
-    new = sqlite_api.post(path(environment), {"config": {"type": "cloud", "packages": {"pip": [], "npm": None}}}).ok()
+    new = still_api.post(path(environment), {"config": {"type": "cloud", "packages": {"pip": [], "npm": None}}}).ok()
     assert new["config"]["packages"] == {"type": "packages", **given, "pip": []}
     assert networking(new) == {"type": "unrestricted"}
 
 
 @pytest.mark.parametrize("manager", MANAGERS)
-def test_packages_under_limited_networking_need_package_managers(sqlite_api: Api, manager: str) -> None:
+def test_packages_under_limited_networking_need_package_managers(still_api: Api, manager: str) -> None:
     packages = {"packages": {manager: ["thing"]}}
-    sqlite_api.post("/v1/environments", {"name": "x", "config": limited() | packages}).refused(400)
-    environment = sqlite_api.environment(config=limited(allow_package_managers=True) | packages)
-    sqlite_api.post(path(environment), {"config": limited(allow_package_managers=False)}).refused(400)
-    assert sqlite_api.get(path(environment)).ok() == environment
+    still_api.post("/v1/environments", {"name": "x", "config": limited() | packages}).refused(400)
+    environment = still_api.environment(config=limited(allow_package_managers=True) | packages)
+    still_api.post(path(environment), {"config": limited(allow_package_managers=False)}).refused(400)
+    assert still_api.get(path(environment)).ok() == environment
     emptied = {"config": limited(allow_package_managers=False) | {"packages": {manager: []}}}
-    assert networking(sqlite_api.post(path(environment), emptied).ok())["allow_package_managers"] is False
-    bare = sqlite_api.environment(config=limited())
-    sqlite_api.post(path(bare), {"config": {"type": "cloud", **packages}}).refused(400)
-    free = sqlite_api.environment(config={"type": "cloud", **packages})
-    sqlite_api.post(path(free), {"config": limited()}).refused(400)
+    assert networking(still_api.post(path(environment), emptied).ok())["allow_package_managers"] is False
+    bare = still_api.environment(config=limited())
+    still_api.post(path(bare), {"config": {"type": "cloud", **packages}}).refused(400)
+    free = still_api.environment(config={"type": "cloud", **packages})
+    still_api.post(path(free), {"config": limited()}).refused(400)
 
 
 @pytest.mark.parametrize(
@@ -154,42 +154,42 @@ def test_packages_under_limited_networking_need_package_managers(sqlite_api: Api
         {"name": "x", "config": {"type": "cloud", "packages": {"type": "other"}}}, {"name": "x", "type": "environment"}, {"name": "x", "id": "env_01x"},
     ],
 )  # fmt: skip
-def test_a_new_environment_is_refused(sqlite_api: Api, body: dict[str, Any]) -> None:
-    sqlite_api.post("/v1/environments", body).refused(400)
-    assert sqlite_api.get("/v1/environments").ok()["data"] == []
+def test_a_new_environment_is_refused(still_api: Api, body: dict[str, Any]) -> None:
+    still_api.post("/v1/environments", body).refused(400)
+    assert "x" not in [each["name"] for each in still_api.get("/v1/environments?limit=1000").ok()["data"]]
 
 
-def test_a_wrong_kind_is_told_what_would_fit(sqlite_api: Api) -> None:
+def test_a_wrong_kind_is_told_what_would_fit(still_api: Api) -> None:
     body = {"name": "x", "config": {"type": "cloud", "networking": {"type": "open"}}}
-    assert sqlite_api.post("/v1/environments", body).refused(400) == (
+    assert still_api.post("/v1/environments", body).refused(400) == (
         "config.networking: Input tag 'open' found using 'type' does not match any of the expected tags: 'limited', 'unrestricted'"
     )
 
 
-def test_the_account_scope_is_not_for_api_organizations(sqlite_api: Api) -> None:
-    sqlite_api.post("/v1/environments", {"name": "x", "scope": "account"}).refused(400)
+def test_the_account_scope_is_not_for_api_organizations(still_api: Api) -> None:
+    still_api.post("/v1/environments", {"name": "x", "scope": "account"}).refused(400)
     for scope in ("organization", None):
-        environment = sqlite_api.environment(scope=scope)
+        environment = still_api.environment(scope=scope)
         assert environment["scope"] == "organization"
-        sqlite_api.post(path(environment), {"scope": "account"}).refused(400)
-        assert sqlite_api.post(path(environment), {"scope": scope}).ok() == environment
+        still_api.post(path(environment), {"scope": "account"}).refused(400)
+        assert still_api.post(path(environment), {"scope": scope}).ok() == environment
 
 
-def test_an_empty_description_is_kept_and_a_null_one_is_none(sqlite_api: Api) -> None:
-    assert sqlite_api.environment(description="")["description"] == ""
-    assert sqlite_api.environment(description=None)["description"] is None
-    environment = sqlite_api.environment(description="d" * 1024)
-    assert sqlite_api.post(path(environment), {"description": ""}).ok()["description"] == ""
-    assert sqlite_api.post(path(environment), {"metadata": {}}).ok()["description"] == ""
-    assert sqlite_api.post(path(environment), {"description": None}).ok()["description"] is None
+def test_an_empty_description_is_kept_and_a_null_one_is_none(still_api: Api) -> None:
+    assert still_api.environment(description="")["description"] == ""
+    assert still_api.environment(description=None)["description"] is None
+    environment = still_api.environment(description="d" * 1024)
+    assert still_api.post(path(environment), {"description": ""}).ok()["description"] == ""
+    assert still_api.post(path(environment), {"metadata": {}}).ok()["description"] == ""
+    assert still_api.post(path(environment), {"description": None}).ok()["description"] is None
 
 
-def test_an_empty_string_deletes_a_key_and_the_limit_holds_for_the_result(sqlite_api: Api) -> None:
-    environment = sqlite_api.environment(metadata={f"k{number}": "v" for number in range(16)})
-    sqlite_api.post(path(environment), {"metadata": {"more": "v"}}).refused(400)
-    patched = sqlite_api.post(path(environment), {"metadata": {"more": "v", "k0": "", "k1": None, "zz": ""}}).ok()
+def test_an_empty_string_deletes_a_key_and_the_limit_holds_for_the_result(still_api: Api) -> None:
+    environment = still_api.environment(metadata={f"k{number}": "v" for number in range(16)})
+    still_api.post(path(environment), {"metadata": {"more": "v"}}).refused(400)
+    patched = still_api.post(path(environment), {"metadata": {"more": "v", "k0": "", "k1": None, "zz": ""}}).ok()
     assert set(patched["metadata"]) == {"more"} | {f"k{number}" for number in range(2, 16)}
-    sqlite_api.post(path(environment), {"metadata": None}).refused(400)
+    still_api.post(path(environment), {"metadata": None}).refused(400)
 
 
 def test_an_update_that_changes_nothing_moves_nothing(sqlite_api: Api, clock: HandClock) -> None:
@@ -232,13 +232,13 @@ def test_a_deleted_environments_name_is_free_and_case_counts(sqlite_api: Api) ->
 # Archive and deletion
 
 
-def test_archiving_and_deleting_what_is_not_there_is_404(sqlite_api: Api) -> None:
+def test_archiving_and_deleting_what_is_not_there_is_404(still_api: Api) -> None:
     for unknown in ("env_01nothing", "nonsense"):
         said = f"Environment {unknown} not found."
-        assert sqlite_api.delete(f"/v1/environments/{unknown}").refused(404, "not_found_error") == said
-        assert sqlite_api.delete(f"/v1/environments/{unknown}?force=true").refused(404, "not_found_error") == said
-        assert sqlite_api.post(f"/v1/environments/{unknown}/archive").refused(404, "not_found_error") == said
-        assert sqlite_api.get(f"/v1/environments/{unknown}").refused(404, "not_found_error") == said
+        assert still_api.delete(f"/v1/environments/{unknown}").refused(404, "not_found_error") == said
+        assert still_api.delete(f"/v1/environments/{unknown}?force=true").refused(404, "not_found_error") == said
+        assert still_api.post(f"/v1/environments/{unknown}/archive").refused(404, "not_found_error") == said
+        assert still_api.get(f"/v1/environments/{unknown}").refused(404, "not_found_error") == said
 
 
 def test_a_self_hosted_environment_is_held_by_its_sessions(api: Api) -> None:
@@ -261,9 +261,9 @@ def test_a_self_hosted_environment_is_held_by_its_sessions(api: Api) -> None:
     assert len(api.get("/v1/sessions").ok()["data"]) == 1
 
 
-def test_an_archived_environment_can_still_be_deleted(sqlite_api: Api) -> None:
+def test_an_archived_environment_can_still_be_deleted(still_api: Api) -> None:
     for config in ({"type": "cloud"}, {"type": "self_hosted"}):
-        environment = sqlite_api.environment(config=config)
-        sqlite_api.post(path(environment, "/archive")).ok()
-        sqlite_api.delete(path(environment)).ok()
-        sqlite_api.get(path(environment)).refused(404, "not_found_error")
+        environment = still_api.environment(config=config)
+        still_api.post(path(environment, "/archive")).ok()
+        still_api.delete(path(environment)).ok()
+        still_api.get(path(environment)).refused(404, "not_found_error")

@@ -67,8 +67,8 @@ def test_a_repository_path_elsewhere_is_refused(sent: str) -> None:
 
 
 @pytest.mark.parametrize("url", [URL, "https://github.com/A-1/b_2.c-3", "https://github.com/a/.github"])
-def test_a_repository_is_named_by_owner_and_name(sqlite_api: Api, url: str) -> None:
-    assert sqlite_api.deployment(resources=[repository(url=url)])["resources"] == [repository(url=url)]
+def test_a_repository_is_named_by_owner_and_name(still_api: Api, url: str) -> None:
+    assert still_api.deployment(resources=[repository(url=url)])["resources"] == [repository(url=url)]
 
 
 @pytest.mark.parametrize(
@@ -80,14 +80,14 @@ def test_a_repository_is_named_by_owner_and_name(sqlite_api: Api, url: str) -> N
         "https://github.com/a/..", "https://github.com/a/b\n", "HTTPS://github.com/a/b ", "",
     ],
 )  # fmt: skip
-def test_any_other_url_is_refused_by_deployments_and_sessions(sqlite_api: Api, url: str) -> None:
+def test_any_other_url_is_refused_by_deployments_and_sessions(still_api: Api, url: str) -> None:
     body = {
-        "agent": sqlite_api.agent()["id"],
-        "environment_id": sqlite_api.environment()["id"],
+        "agent": still_api.agent()["id"],
+        "environment_id": still_api.environment()["id"],
         "resources": [repository(url=url)],
     }
-    said = sqlite_api.post("/v1/sessions", body).refused(400)
-    deployed = sqlite_api.post("/v1/deployments", {**body, "name": "n", "initial_events": HELLO}).refused(400)
+    said = still_api.post("/v1/sessions", body).refused(400)
+    deployed = still_api.post("/v1/deployments", {**body, "name": "n", "initial_events": HELLO}).refused(400)
     if url:
         assert said == (
             "Invalid `github_repository` resource: invalid github_repository url: must be https://github.com/{owner}/{repo} "
@@ -125,22 +125,22 @@ def test_any_other_url_is_refused_by_deployments_and_sessions(sqlite_api: Api, u
         {"type": "memory_store", "memory_store_id": "memstore_01x", "mount_path": "/x"},
     ],
 )
-def test_a_malformed_resource_is_refused_by_deployments_and_sessions(sqlite_api: Api, resource: dict[str, Any]) -> None:
+def test_a_malformed_resource_is_refused_by_deployments_and_sessions(still_api: Api, resource: dict[str, Any]) -> None:
     body = {
-        "agent": sqlite_api.agent()["id"],
-        "environment_id": sqlite_api.environment()["id"],
+        "agent": still_api.agent()["id"],
+        "environment_id": still_api.environment()["id"],
         "resources": [resource],
     }
-    sqlite_api.post("/v1/sessions", body).refused(400)
-    sqlite_api.post("/v1/deployments", {**body, "name": "n", "initial_events": HELLO}).refused(400)
+    still_api.post("/v1/sessions", body).refused(400)
+    still_api.post("/v1/deployments", {**body, "name": "n", "initial_events": HELLO}).refused(400)
 
 
-def test_there_are_at_most_five_hundred_resources_and_eight_stores(sqlite_api: Api) -> None:
-    body = {"agent": sqlite_api.agent()["id"], "environment_id": sqlite_api.environment()["id"]}
+def test_there_are_at_most_five_hundred_resources_and_eight_stores(still_api: Api) -> None:
+    body = {"agent": still_api.agent()["id"], "environment_id": still_api.environment()["id"]}
     many = [repository(mount_path=f"/workspace/r{number}") for number in range(501)]
-    sqlite_api.post("/v1/sessions", {**body, "resources": many}).refused(400)
-    assert len(sqlite_api.post("/v1/sessions", {**body, "resources": many[:500]}).ok()["resources"]) == 500
-    sqlite_api.post("/v1/deployments", {**body, "name": "n", "initial_events": HELLO, "resources": many}).refused(400)
+    still_api.post("/v1/sessions", {**body, "resources": many}).refused(400)
+    assert len(still_api.post("/v1/sessions", {**body, "resources": many[:500]}).ok()["resources"]) == 500
+    still_api.post("/v1/deployments", {**body, "name": "n", "initial_events": HELLO, "resources": many}).refused(400)
     with pytest.raises(InvalidRequest, match="8 memory stores"):
         mounts.check_together([MemoryStoreParam(memory_store_id=f"memstore_{number}") for number in range(9)])
 
@@ -155,10 +155,10 @@ def test_there_are_at_most_five_hundred_resources_and_eight_stores(sqlite_api: A
         ("/workspace/a", "/workspace/b", False),
     ],
 )
-def test_mounts_may_not_overlap(sqlite_api: Api, one: str, other: str, collide: bool) -> None:
+def test_mounts_may_not_overlap(still_api: Api, one: str, other: str, collide: bool) -> None:
     resources = [repository(mount_path=one), repository(mount_path=other)]
-    body = {"agent": sqlite_api.agent()["id"], "environment_id": sqlite_api.environment()["id"], "resources": resources}
-    response = sqlite_api.post("/v1/sessions", body)
+    body = {"agent": still_api.agent()["id"], "environment_id": still_api.environment()["id"], "resources": resources}
+    response = still_api.post("/v1/sessions", body)
     if collide:
         assert response.refused(400) == (
             f"Invalid `github_repository` resource: `mount_path` overlaps another resource: {one} and {other}; "
@@ -166,7 +166,7 @@ def test_mounts_may_not_overlap(sqlite_api: Api, one: str, other: str, collide: 
         )
     else:
         response.ok()
-    run = sqlite_api.fire(sqlite_api.deployment(resources=resources))
+    run = still_api.fire(still_api.deployment(resources=resources))
     assert (run["error"] or {}).get("type") == ("session_creation_rejected_error" if collide else None)
 
 
@@ -208,5 +208,5 @@ def test_a_token_moves_from_a_deployment_to_its_sessions_sealed_anew(api: Api) -
     assert all(TOKEN.encode() not in bytes(row[1]) for row in kept)
 
 
-def test_resources_of_an_unknown_session_are_not_found(sqlite_api: Api) -> None:
-    sqlite_api.get("/v1/sessions/sesn_01x/resources").refused(404, "not_found_error")
+def test_resources_of_an_unknown_session_are_not_found(still_api: Api) -> None:
+    still_api.get("/v1/sessions/sesn_01x/resources").refused(404, "not_found_error")

@@ -92,8 +92,8 @@ def test_what_is_accepted_is_echoed_in_order_with_ids(api: Api) -> None:
     assert talk.send(MESSAGE) + echoed == talk.log()[-1:] + talk.log()[:-1]
 
 
-def test_every_field_of_every_client_event_comes_back(sqlite_api: Api) -> None:
-    talk = Talk(sqlite_api)
+def test_every_field_of_every_client_event_comes_back(still_api: Api) -> None:
+    talk = Talk(still_api)
     blocks: list[dict[str, Any]] = [
         TEXT,
         {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}},
@@ -122,9 +122,9 @@ def test_every_field_of_every_client_event_comes_back(sqlite_api: Api) -> None:
     assert (outcome["max_iterations"], outcome["rubric"]) == (20, {"type": "file", "file_id": "file_01x"})
 
 
-def test_an_outcome_is_given_an_id_and_three_iterations(sqlite_api: Api) -> None:
+def test_an_outcome_is_given_an_id_and_three_iterations(still_api: Api) -> None:
     for more in ({}, {"max_iterations": None}):
-        [outcome] = Talk(sqlite_api).send({**OUTCOME, **more})
+        [outcome] = Talk(still_api).send({**OUTCOME, **more})
         assert outcome["outcome_id"].startswith("outc_01")
         assert outcome["max_iterations"] == 3
         assert outcome["processed_at"] is not None
@@ -164,14 +164,14 @@ def test_an_outcome_is_given_an_id_and_three_iterations(sqlite_api: Api) -> None
         "user.message",
     ],
 )  # fmt: skip
-def test_a_malformed_event_is_400_and_spoils_the_whole_request(sqlite_api: Api, event: Any) -> None:
-    talk = Talk(sqlite_api)
+def test_a_malformed_event_is_400_and_spoils_the_whole_request(still_api: Api, event: Any) -> None:
+    talk = Talk(still_api)
     talk.refuse(event)
     talk.refuse(MESSAGE, event)
 
 
-def test_the_largest_of_everything_is_accepted(sqlite_api: Api) -> None:
-    talk = Talk(sqlite_api)
+def test_the_largest_of_everything_is_accepted(still_api: Api) -> None:
+    talk = Talk(still_api)
     talk.send({**OUTCOME, "rubric": {"type": "text", "content": "ü" * 262_144}})
     talk.send(MESSAGE, {"type": "system.message", "content": [TEXT] * 1000})
     document = {"type": "document", "source": {"type": "file", "file_id": "file_01x"}}
@@ -181,8 +181,8 @@ def test_the_largest_of_everything_is_accepted(sqlite_api: Api) -> None:
     )
 
 
-def test_a_clients_own_id_and_time_are_refused_like_any_unknown_field(sqlite_api: Api) -> None:
-    talk = Talk(sqlite_api)
+def test_a_clients_own_id_and_time_are_refused_like_any_unknown_field(still_api: Api) -> None:
+    talk = Talk(still_api)
     for field, value in (("id", "sevt_mine"), ("processed_at", None)):
         assert talk.refuse({**MESSAGE, field: value}) == f'Failed to parse request body: unknown field "{field}"'
 
@@ -200,12 +200,12 @@ def test_a_clients_own_id_and_time_are_refused_like_any_unknown_field(sqlite_api
         [MESSAGE, INTERRUPT, SYSTEM],
     ],
 )
-def test_a_system_message_comes_last_and_right_after_what_it_goes_with(sqlite_api: Api, events: list[Any]) -> None:
-    assert "`system.message`" in Talk(sqlite_api).refuse(*events)
+def test_a_system_message_comes_last_and_right_after_what_it_goes_with(still_api: Api, events: list[Any]) -> None:
+    assert "`system.message`" in Talk(still_api).refuse(*events)
 
 
-def test_a_system_message_may_come_alone_and_wakes_nobody(sqlite_api: Api) -> None:
-    talk = Talk(sqlite_api)
+def test_a_system_message_may_come_alone_and_wakes_nobody(still_api: Api) -> None:
+    talk = Talk(still_api)
     talk.send(SYSTEM)
     assert talk.status() == "idle"
     talk.send(answer(talk.calls()), SYSTEM)
@@ -234,19 +234,19 @@ def test_a_running_session_takes_more_and_keeps_it_in_order(api: Api) -> None:
     assert talk.log(order="desc") == events[::-1]
 
 
-def test_an_interrupt_waits_while_there_is_something_to_interrupt(sqlite_api: Api) -> None:
-    idle = Talk(sqlite_api)
+def test_an_interrupt_waits_while_there_is_something_to_interrupt(still_api: Api) -> None:
+    idle = Talk(still_api)
     assert idle.send(INTERRUPT)[0]["processed_at"] is not None
     assert idle.status() == "idle"
-    busy = Talk(sqlite_api, initial_events=HELLO)
+    busy = Talk(still_api, initial_events=HELLO)
     assert busy.send(INTERRUPT)[0]["processed_at"] is None
     assert busy.status() == "running"
 
 
-def test_an_interrupt_names_a_thread_of_its_own_session(sqlite_api: Api) -> None:
-    talk, other = Talk(sqlite_api), Talk(sqlite_api)
-    [own] = sqlite_api.get(f"/v1/sessions/{talk.id}/threads").ok()["data"]
-    [foreign] = sqlite_api.get(f"/v1/sessions/{other.id}/threads").ok()["data"]
+def test_an_interrupt_names_a_thread_of_its_own_session(still_api: Api) -> None:
+    talk, other = Talk(still_api), Talk(still_api)
+    [own] = still_api.get(f"/v1/sessions/{talk.id}/threads").ok()["data"]
+    [foreign] = still_api.get(f"/v1/sessions/{other.id}/threads").ok()["data"]
     assert talk.send({**INTERRUPT, "session_thread_id": own["id"]})
     assert talk.send({**INTERRUPT, "session_thread_id": None})
     for bad in ("nonsense", "", "sesn_01x"):
@@ -291,29 +291,29 @@ def test_a_call_is_answered_once_and_in_its_own_way(api: Api, kind: str, body: s
     talk.refuse(answer(call) if field == "tool_use_id" else confirm(call))
 
 
-def test_what_did_not_ask_cannot_be_confirmed(sqlite_api: Api) -> None:
-    talk = Talk(sqlite_api)
+def test_what_did_not_ask_cannot_be_confirmed(still_api: Api) -> None:
+    talk = Talk(still_api)
     for body in (ALLOWED, ALLOWED.replace("allow", "deny"), '{"name":"bash","input":{}}'):
         talk.refuse(confirm(talk.calls("agent.tool_use", body)))
 
 
-def test_a_reason_goes_with_a_denial_only(sqlite_api: Api) -> None:
-    talk = Talk(sqlite_api)
+def test_a_reason_goes_with_a_denial_only(still_api: Api) -> None:
+    talk = Talk(still_api)
     call = talk.calls("agent.tool_use", ASKING)
     assert "deny_message" in talk.refuse(confirm(call, deny_message="Why not?"))
     assert talk.send(confirm(call, result="deny", deny_message=None))
 
 
-def test_an_answer_to_nothing_or_to_another_sessions_call_is_400(sqlite_api: Api) -> None:
-    talk, other = Talk(sqlite_api), Talk(sqlite_api)
+def test_an_answer_to_nothing_or_to_another_sessions_call_is_400(still_api: Api) -> None:
+    talk, other = Talk(still_api), Talk(still_api)
     message = talk.send(MESSAGE)[0]["id"]
     for target in ("sevt_01nothing", "toolu_01x", "", message, other.calls()):
         talk.refuse(answer(target))
         talk.refuse(confirm(target))
 
 
-def test_an_answer_is_routed_by_its_call_whatever_thread_it_names(sqlite_api: Api) -> None:
-    talk = Talk(sqlite_api)
+def test_an_answer_is_routed_by_its_call_whatever_thread_it_names(still_api: Api) -> None:
+    talk = Talk(still_api)
     childs = ASKING[:-1] + ',"session_thread_id":"sthr_01child"}'
     for named in (
         {},
@@ -327,19 +327,19 @@ def test_an_answer_is_routed_by_its_call_whatever_thread_it_names(sqlite_api: Ap
         assert event["session_thread_id"] == "sthr_01child"
 
 
-def test_a_call_that_was_confirmed_still_waits_for_its_result(sqlite_api: Api) -> None:
-    talk = Talk(sqlite_api)
+def test_a_call_that_was_confirmed_still_waits_for_its_result(still_api: Api) -> None:
+    talk = Talk(still_api)
     call = talk.calls("agent.tool_use", ASKING)
     talk.send(confirm(call))
-    worker = msgspec.structs.replace(sqlite_api.who, scope="environment")
+    worker = msgspec.structs.replace(still_api.who, scope="environment")
     result = SendEvents(events=[ToolResult(tool_use_id=call)])
-    assert len(sqlite_api.write(log.send, worker, talk.id, result).data) == 1
+    assert len(still_api.write(log.send, worker, talk.id, result).data) == 1
     with pytest.raises(InvalidRequest, match="already been answered"):
-        sqlite_api.write(log.send, worker, talk.id, result)
+        still_api.write(log.send, worker, talk.id, result)
 
 
-def test_a_built_in_tools_result_needs_a_workers_credential(sqlite_api: Api) -> None:
-    talk = Talk(sqlite_api)
+def test_a_built_in_tools_result_needs_a_workers_credential(still_api: Api) -> None:
+    talk = Talk(still_api)
     call = talk.calls("agent.tool_use", ALLOWED)
     said = talk.refuse({"type": "user.tool_result", "tool_use_id": call}, status=403, kind="permission_error")
     assert said.startswith("events[0]: `user.tool_result` may only be sent with environment credentials")
@@ -348,18 +348,18 @@ def test_a_built_in_tools_result_needs_a_workers_credential(sqlite_api: Api) -> 
 # When nothing is taken
 
 
-def test_a_terminated_session_takes_nothing(sqlite_api: Api) -> None:
-    talk = Talk(sqlite_api)
+def test_a_terminated_session_takes_nothing(still_api: Api) -> None:
+    talk = Talk(still_api)
     talk.rest("terminated")
     assert talk.refuse(MESSAGE) == f"Cannot send events to archived session: {talk.id}"
-    sqlite_api.post(talk.path.replace(talk.id, "sesn_01x"), {"events": [MESSAGE]}).refused(404, "not_found_error")
+    still_api.post(talk.path.replace(talk.id, "sesn_01x"), {"events": [MESSAGE]}).refused(404, "not_found_error")
 
 
 @pytest.mark.parametrize(
     "body", [{}, {"events": []}, {"events": None}, {"events": {}}, {"events": [MESSAGE], "more": 1}]
 )
-def test_a_request_is_a_list_of_events(sqlite_api: Api, body: Any) -> None:
-    sqlite_api.post(Talk(sqlite_api).path, body).refused(400)
+def test_a_request_is_a_list_of_events(still_api: Api, body: Any) -> None:
+    still_api.post(Talk(still_api).path, body).refused(400)
 
 
 def test_a_resting_session_takes_what_comes_and_runs_again(api: Api) -> None:
@@ -373,13 +373,13 @@ def test_a_resting_session_takes_what_comes_and_runs_again(api: Api) -> None:
 # Listing
 
 
-def test_the_filter_knows_every_type_that_can_be_listed(sqlite_api: Api) -> None:
-    talk = Talk(sqlite_api, initial_events=HELLO)
+def test_the_filter_knows_every_type_that_can_be_listed(still_api: Api) -> None:
+    talk = Talk(still_api, initial_events=HELLO)
     for kind in get_args(EventType):
         assert len(talk.log(**{"types[]": kind})) == (kind == "user.message")
     assert len(talk.log(**{"types[]": ["user.message", "agent.message"]})) == 1
     for kind in ("session.deleted", "event_start", "event_delta", "user.shouts", ""):
-        sqlite_api.get(talk.path, query={"types[]": kind}).refused(400)
+        still_api.get(talk.path, query={"types[]": kind}).refused(400)
 
 
 def test_time_filters_look_at_when_an_event_was_taken_up(api: Api, clock: HandClock) -> None:
@@ -397,13 +397,13 @@ def test_time_filters_look_at_when_an_event_was_taken_up(api: Api, clock: HandCl
     assert moments == ["2026-03-02T12:00:01.500000Z", "2026-03-02T12:00:03Z", "2026-03-02T12:00:04.500000Z"]
 
 
-def test_the_older_prefix_is_understood_on_every_route(sqlite_api: Api) -> None:
-    talk = Talk(sqlite_api)
-    [thread] = sqlite_api.get(f"/v1/sessions/{talk.id}/threads").ok()["data"]
+def test_the_older_prefix_is_understood_on_every_route(still_api: Api) -> None:
+    talk = Talk(still_api)
+    [thread] = still_api.get(f"/v1/sessions/{talk.id}/threads").ok()["data"]
     older = "/v1/sessions/" + talk.id.replace("sesn_", "session_")
-    assert sqlite_api.post(f"{older}/events", {"events": [INTERRUPT]}).ok()["data"] == talk.log()
+    assert still_api.post(f"{older}/events", {"events": [INTERRUPT]}).ok()["data"] == talk.log()
     for more in ("/events", "/threads", "/resources", f"/threads/{thread['id']}", f"/threads/{thread['id']}/events"):
-        assert sqlite_api.get(older + more).ok() == sqlite_api.get(f"/v1/sessions/{talk.id}{more}").ok()
-    assert sqlite_api.post(older, {"title": "t"}).ok()["id"] == talk.id
-    assert sqlite_api.post(f"{older}/archive").ok()["id"] == talk.id
-    assert sqlite_api.delete(older).ok()["id"] == talk.id
+        assert still_api.get(older + more).ok() == still_api.get(f"/v1/sessions/{talk.id}{more}").ok()
+    assert still_api.post(older, {"title": "t"}).ok()["id"] == talk.id
+    assert still_api.post(f"{older}/archive").ok()["id"] == talk.id
+    assert still_api.delete(older).ok()["id"] == talk.id

@@ -51,16 +51,16 @@ def test_a_new_session_has_used_nothing(api: Api, clock: HandClock) -> None:
     assert api.get(path(session)).ok()["stats"]["duration_seconds"] == 2.5
 
 
-def test_the_agent_is_a_snapshot_without_metadata_and_times(sqlite_api: Api) -> None:
-    agent = sqlite_api.agent(system="one", metadata={"k": "v"}, description="d", tools=[TOOLSET])
-    session = create(sqlite_api, agent=agent["id"])
+def test_the_agent_is_a_snapshot_without_metadata_and_times(still_api: Api) -> None:
+    agent = still_api.agent(system="one", metadata={"k": "v"}, description="d", tools=[TOOLSET])
+    session = create(still_api, agent=agent["id"])
     left_out = {"metadata", "created_at", "updated_at", "archived_at"}
     assert session["agent"] == {key: value for key, value in agent.items() if key not in left_out}
-    sqlite_api.post(f"/v1/agents/{agent['id']}", {"system": "two"}).ok()
-    sqlite_api.post(f"/v1/agents/{agent['id']}/archive").ok()
-    sqlite_api.post(f"/v1/environments/{session['environment_id']}/archive").ok()
-    assert sqlite_api.get(path(session)).ok() == session
-    sqlite_api.post(path(session) + "/events", {"events": HELLO}).ok()
+    still_api.post(f"/v1/agents/{agent['id']}", {"system": "two"}).ok()
+    still_api.post(f"/v1/agents/{agent['id']}/archive").ok()
+    still_api.post(f"/v1/environments/{session['environment_id']}/archive").ok()
+    assert still_api.get(path(session)).ok() == session
+    still_api.post(path(session) + "/events", {"events": HELLO}).ok()
 
 
 def test_first_events_are_not_echoed_and_all_or_nothing(sqlite_api: Api) -> None:
@@ -84,29 +84,29 @@ def test_first_events_are_not_echoed_and_all_or_nothing(sqlite_api: Api) -> None
         {"type": "limit", "max_list_cost": {"amount": "1", "currency": "EUR"}}, {"type": "limit", "max_list_cost": {"amount": "1", "currency": "usd"}},
     ],
 )  # fmt: skip
-def test_a_budget_is_whole_positive_cents_in_dollars(sqlite_api: Api, bad: dict[str, Any]) -> None:
+def test_a_budget_is_whole_positive_cents_in_dollars(still_api: Api, bad: dict[str, Any]) -> None:
     body = {
-        "agent": sqlite_api.agent()["id"],
-        "environment_id": sqlite_api.environment()["id"],
+        "agent": still_api.agent()["id"],
+        "environment_id": still_api.environment()["id"],
         "name": "n",
         "initial_events": HELLO,
     }
-    sqlite_api.post("/v1/deployments", {**body, "budget": bad}).refused(400)
+    still_api.post("/v1/deployments", {**body, "budget": bad}).refused(400)
     del body["name"]
-    sqlite_api.post("/v1/sessions", {**body, "budget": bad}).refused(400)
-    session = create(sqlite_api, budget=budget())
-    sqlite_api.post(path(session), {"budget": bad}).refused(400)
+    still_api.post("/v1/sessions", {**body, "budget": bad}).refused(400)
+    session = create(still_api, budget=budget())
+    still_api.post(path(session), {"budget": bad}).refused(400)
 
 
-def test_every_model_under_a_budget_needs_a_list_price(sqlite_api: Api) -> None:
-    member = sqlite_api.agent(name="Helper", model="llama-at-home")["id"]
-    lead = sqlite_api.agent(multiagent={"type": "coordinator", "agents": [member]})["id"]
+def test_every_model_under_a_budget_needs_a_list_price(still_api: Api) -> None:
+    member = still_api.agent(name="Helper", model="llama-at-home")["id"]
+    lead = still_api.agent(multiagent={"type": "coordinator", "agents": [member]})["id"]
     for agent in (member, lead):
-        body = {"agent": agent, "environment_id": sqlite_api.environment()["id"], "budget": budget()}
-        response = sqlite_api.post("/v1/sessions", body)
+        body = {"agent": agent, "environment_id": still_api.environment()["id"], "budget": budget()}
+        response = still_api.post("/v1/sessions", body)
         assert "llama-at-home" in response.refused(400)
         assert response.body["error"]["details"] == {"error_code": "model_not_budgetable"}
-        sqlite_api.post("/v1/sessions", {**body, "budget": None}).ok()
+        still_api.post("/v1/sessions", {**body, "budget": None}).ok()
 
 
 # Updates
@@ -173,33 +173,33 @@ def test_an_update_that_changes_nothing_leaves_no_trace(sqlite_api: Api, clock: 
         ({"deployment_id": None}, None),
     ],
 )
-def test_an_update_is_refused_whole(sqlite_api: Api, sent: dict[str, Any], code: str | None) -> None:
-    old = create(sqlite_api, metadata={"a": "1"})
-    response = sqlite_api.post(path(old), {"title": "changed", **sent})
+def test_an_update_is_refused_whole(still_api: Api, sent: dict[str, Any], code: str | None) -> None:
+    old = create(still_api, metadata={"a": "1"})
+    response = still_api.post(path(old), {"title": "changed", **sent})
     response.refused(400)
     assert (response.body["error"].get("details") or {}).get("error_code") == code
-    assert sqlite_api.get(path(old)).ok() == old
-    assert log(sqlite_api, old) == []
+    assert still_api.get(path(old)).ok() == old
+    assert log(still_api, old) == []
 
 
-def test_a_budget_is_replaced_or_removed_but_never_added(sqlite_api: Api) -> None:
-    plain = create(sqlite_api)
-    response = sqlite_api.post(path(plain), {"budget": budget()})
+def test_a_budget_is_replaced_or_removed_but_never_added(still_api: Api) -> None:
+    plain = create(still_api)
+    response = still_api.post(path(plain), {"budget": budget()})
     response.refused(400)
     assert response.body["error"]["details"] == {"error_code": "budget_create_only"}
-    assert sqlite_api.post(path(plain), {"budget": None}).ok()["budget"] is None
-    capped = create(sqlite_api, budget=budget())
+    assert still_api.post(path(plain), {"budget": None}).ok()["budget"] is None
+    capped = create(still_api, budget=budget())
     spend = Query("What a turn would cost.", "UPDATE sessions SET body = replace(body, :old, :new) WHERE id = :id")
     cost = '{"usage":{"list_cost":{"amount":"300","currency":"USD"}},'
-    assert sqlite_api.write(lambda tx: tx.run(spend, id=capped["id"], old='{"budget"', new=cost + '"budget"')) == 1
-    assert sqlite_api.get(path(capped)).ok()["usage"]["list_cost"]["amount"] == "300"
+    assert still_api.write(lambda tx: tx.run(spend, id=capped["id"], old='{"budget"', new=cost + '"budget"')) == 1
+    assert still_api.get(path(capped)).ok()["usage"]["list_cost"]["amount"] == "300"
     for amount in ("300", "299", "1"):
-        response = sqlite_api.post(path(capped), {"budget": budget(amount)})
+        response = still_api.post(path(capped), {"budget": budget(amount)})
         response.refused(400)
         assert response.body["error"]["details"] == {"error_code": "budget_not_raised"}
-    assert sqlite_api.post(path(capped), {"budget": budget("301")}).ok()["budget"] == budget("301")
-    assert sqlite_api.post(path(capped), {"budget": None}).ok()["budget"] is None
-    sqlite_api.post(path(capped), {"budget": budget()}).refused(400)
+    assert still_api.post(path(capped), {"budget": budget("301")}).ok()["budget"] == budget("301")
+    assert still_api.post(path(capped), {"budget": None}).ok()["budget"] is None
+    still_api.post(path(capped), {"budget": budget()}).refused(400)
 
 
 def test_tools_change_for_this_session_only_and_whole_lists_at_a_time(api: Api) -> None:
@@ -220,28 +220,28 @@ def test_tools_change_for_this_session_only_and_whole_lists_at_a_time(api: Api) 
     assert cleared["agent"]["tools"] == []
 
 
-def test_while_a_session_runs_all_but_its_agent_may_change(sqlite_api: Api) -> None:
-    session = create(sqlite_api, initial_events=HELLO, budget=budget())
-    sqlite_api.post(path(session), {"agent": {"tools": [TOOLSET]}}).refused(400)
-    new = sqlite_api.post(path(session), {"title": "t", "metadata": {"a": "b"}, "budget": budget("900")}).ok()
+def test_while_a_session_runs_all_but_its_agent_may_change(still_api: Api) -> None:
+    session = create(still_api, initial_events=HELLO, budget=budget())
+    still_api.post(path(session), {"agent": {"tools": [TOOLSET]}}).refused(400)
+    new = still_api.post(path(session), {"title": "t", "metadata": {"a": "b"}, "budget": budget("900")}).ok()
     assert (new["title"], new["status"]) == ("t", "running")
 
 
 @pytest.mark.parametrize("status", ["terminated", "archived"])
-def test_a_session_that_has_ended_is_not_changed(sqlite_api: Api, status: str) -> None:
-    session = create(sqlite_api)
+def test_a_session_that_has_ended_is_not_changed(still_api: Api, status: str) -> None:
+    session = create(still_api)
     if status == "archived":
-        sqlite_api.post(path(session) + "/archive").ok()
+        still_api.post(path(session) + "/archive").ok()
     else:
-        sqlite_api.write(lambda tx: tx.run(SET_STATUS, id=session["id"], status="terminated"))
+        still_api.write(lambda tx: tx.run(SET_STATUS, id=session["id"], status="terminated"))
     for sent in ({"title": "t"}, {}, {"agent": {"tools": []}}):
-        sqlite_api.post(path(session), sent).refused(400)
+        still_api.post(path(session), sent).refused(400)
 
 
-def test_a_rescheduling_session_is_neither_pending_nor_idle(sqlite_api: Api) -> None:
-    session = create(sqlite_api, initial_events=HELLO)
-    sqlite_api.write(lambda tx: tx.run(SET_STATUS, id=session["id"], status="rescheduling"))
-    assert '"rescheduling"' in sqlite_api.post(path(session) + "/archive").refused(400)
+def test_a_rescheduling_session_is_neither_pending_nor_idle(still_api: Api) -> None:
+    session = create(still_api, initial_events=HELLO)
+    still_api.write(lambda tx: tx.run(SET_STATUS, id=session["id"], status="rescheduling"))
+    assert '"rescheduling"' in still_api.post(path(session) + "/archive").refused(400)
 
 
 def test_updates_at_once_are_all_kept(api: Api) -> None:

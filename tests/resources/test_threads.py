@@ -115,15 +115,15 @@ def test_a_thread_lists_its_own_log(api: Api) -> None:
     assert reverse == listed[::-1]
 
 
-def test_a_thread_is_found_in_its_own_session_only(sqlite_api: Api) -> None:
-    session, other = create(sqlite_api), create(sqlite_api)
-    [thread] = threads(sqlite_api, other)
+def test_a_thread_is_found_in_its_own_session_only(still_api: Api) -> None:
+    session, other = create(still_api), create(still_api)
+    [thread] = threads(still_api, other)
     for wanted in (thread["id"], "sthr_01nothing", "nonsense"):
         for more in ("", "/events"):
-            said = sqlite_api.get(f"/v1/sessions/{session}/threads/{wanted}{more}").refused(404, "not_found_error")
+            said = still_api.get(f"/v1/sessions/{session}/threads/{wanted}{more}").refused(404, "not_found_error")
             assert said == f"Thread not found: {wanted}"
-    sqlite_api.get(f"/v1/sessions/sesn_01x/threads/{thread['id']}").refused(404, "not_found_error")
-    sqlite_api.get("/v1/sessions/sesn_01x/threads").refused(404, "not_found_error")
+    still_api.get(f"/v1/sessions/sesn_01x/threads/{thread['id']}").refused(404, "not_found_error")
+    still_api.get("/v1/sessions/sesn_01x/threads").refused(404, "not_found_error")
 
 
 def test_threads_outlive_an_archive_and_go_with_a_deletion(api: Api) -> None:
