@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal, NoReturn, TypeAlias, TypeV
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from rota.base.clock import from_datetime
 from rota.base.errors import InvalidRequest
 from rota.base.shapes import accepted
 
@@ -66,6 +67,11 @@ class ListQuery(Struct, kw_only=True):
     FREE: ClassVar[frozenset[str]] = frozenset()
 
     page: str | None = None
+
+    def times(self) -> dict[str, int | None]:
+        """The time filters that this list has, by name, in microseconds UTC; None where one was not sent."""
+        names = [name for name in self.__struct_fields__ if name.startswith("created_at_")]
+        return {name: None if getattr(self, name) is None else from_datetime(getattr(self, name)) for name in names}
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import msgspec
 
 from rota.base import ids
-from rota.base.clock import from_datetime, to_datetime, to_datetime_or_none
+from rota.base.clock import to_datetime, to_datetime_or_none
 from rota.base.errors import Conflict, InvalidRequest, NotFound
 from rota.base.page import Position
 from rota.base.who import Who
@@ -85,8 +85,7 @@ def list_(tx: Tx, who: Who, position: Position | None, query: ListAgents) -> Fou
     """A page of agents, newest first, each in its latest version. The time filters compare when the agent was made."""
     filters = {
         "live": None if query.include_archived else 1,
-        "created_at_gte": None if query.created_at_gte is None else from_datetime(query.created_at_gte),
-        "created_at_lte": None if query.created_at_lte is None else from_datetime(query.created_at_lte),
+        **query.times(),
     }
     found = page(tx, sql.LIST, limit=query.limit, position=position, filters=filters, workspace_id=who.workspace_id)
     heads = [_Head(*row) for row in found.items]

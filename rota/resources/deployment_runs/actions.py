@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from rota.base import ids
-from rota.base.clock import from_datetime
 from rota.base.errors import NotFound
 from rota.base.page import Position
 from rota.base.who import Who
@@ -52,9 +51,7 @@ def list_(tx: Tx, who: Who, position: Position | None, query: ListDeploymentRuns
         "scheduled": 1 if query.trigger_type == "schedule" else None,
         "failed": 1 if query.has_error is True else None,
         "succeeded": 1 if query.has_error is False else None,
+        **query.times(),
     }
-    for name in ("created_at_gt", "created_at_gte", "created_at_lt", "created_at_lte"):
-        moment = getattr(query, name)
-        filters[name] = None if moment is None else from_datetime(moment)
     found = page(tx, sql.LIST, limit=query.limit, position=position, filters=filters, workspace_id=who.workspace_id)
     return found.map(sql.to_run)

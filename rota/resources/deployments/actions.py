@@ -6,7 +6,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct
 
 from rota.base import cron, ids
-from rota.base.clock import from_datetime, to_datetime, to_datetime_or_none
+from rota.base.clock import to_datetime, to_datetime_or_none
 from rota.base.errors import InvalidRequest, NotFound
 from rota.base.page import Position
 from rota.base.policy import Policy
@@ -110,8 +110,7 @@ def list_(tx: Tx, who: Who, position: Position | None, query: ListDeployments) -
         "live": None if query.include_archived else 1,
         "agent_id": query.agent_id,
         "status": query.status,
-        "created_at_gte": None if query.created_at_gte is None else from_datetime(query.created_at_gte),
-        "created_at_lte": None if query.created_at_lte is None else from_datetime(query.created_at_lte),
+        **query.times(),
     }
     found = page(tx, sql.LIST, limit=query.limit, position=position, filters=filters, workspace_id=who.workspace_id)
     return found.map(lambda row: _render(tx, _stored(row)))

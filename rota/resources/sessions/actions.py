@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from rota.base.clock import SECOND, from_datetime, to_datetime, to_datetime_or_none
+from rota.base.clock import SECOND, to_datetime, to_datetime_or_none
 from rota.base.errors import Conflict, InvalidRequest, NotFound
 from rota.base.page import Position
 from rota.base.policy import Policy
@@ -78,10 +78,7 @@ def list_(tx: Tx, who: Who, position: Position | None, query: ListSessions) -> F
     """A page of sessions; archived and terminated ones only when asked for (contract, pagination)."""
     if query.agent_version is not None and query.agent_id is None:
         raise InvalidRequest("agent_version: can only be used together with agent_id")
-    bounds = {
-        name: None if (moment := getattr(query, name)) is None else from_datetime(moment)
-        for name in ("created_at_gt", "created_at_gte", "created_at_lt", "created_at_lte")
-    }
+    bounds = query.times()
     _check_position(position, bounds)
     filters: dict[str, Any] = {
         "live": None if query.include_archived else 1,

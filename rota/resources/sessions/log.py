@@ -11,7 +11,6 @@ import msgspec
 from msgspec import UNSET
 
 from rota.base import ids
-from rota.base.clock import from_datetime
 from rota.base.errors import Forbidden, InvalidRequest, NotFound
 from rota.base.page import Position
 from rota.base.who import Who
@@ -33,10 +32,7 @@ from rota.store.tx import Found, Row, Tx, page
 def list_(tx: Tx, who: Who, position: Position | None, session_id: str, query: ListEvents) -> Found:
     """A page of the session's log, oldest first unless asked otherwise."""
     session = find(tx, who, session_id)
-    filters: dict[str, Any] = {"types": query.types}
-    for name in ("created_at_gt", "created_at_gte", "created_at_lt", "created_at_lte"):
-        moment = getattr(query, name)
-        filters[name] = None if moment is None else from_datetime(moment)
+    filters: dict[str, Any] = {"types": query.types, **query.times()}
     found = page(
         tx,
         sql.LIST_EVENTS,
