@@ -4,14 +4,19 @@ A room that must move together with a lower one subscribes to what the lower one
 """
 
 from rota.http.route import Route
+from rota.queue.chore import Chore
 from rota.queue.outbox import subscribe
 from rota.resources.agents import routes as agents
 from rota.resources.deployment_runs import routes as deployment_runs
 from rota.resources.deployments import actions as deployments_actions
 from rota.resources.deployments import routes as deployments
 from rota.resources.environments import routes as environments
+from rota.resources.files import routes as files
+from rota.resources.memory_stores import routes as memory_stores
 from rota.resources.sessions import actions as sessions_actions
 from rota.resources.sessions import routes as sessions
+from rota.resources.skills import routes as skills
+from rota.resources.vaults import routes as vaults
 from rota.resources.workspaces import routes as workspaces
 
 ROUTES: list[Route] = [
@@ -20,8 +25,14 @@ ROUTES: list[Route] = [
     *sessions.ROUTES,
     *agents.ROUTES,
     *environments.ROUTES,
+    *skills.ROUTES,
+    *memory_stores.ROUTES,
+    *vaults.ROUTES,
+    *files.ROUTES,
     *workspaces.ROUTES,
 ]
+
+CHORES: list[Chore] = []
 
 subscribe("agent.archived", deployments_actions.follow_archived_agent)
 subscribe("environment.deleting", sessions_actions.object_to_environment_deletion)

@@ -1,0 +1,1 @@
+"""STAIRS to other hosts: every request that this server makes by itself goes through here. Knows no resource."""

@@ -1,0 +1,5 @@
+"""The routes of files."""
+
+from rota.http.route import Route
+
+ROUTES: list[Route] = []

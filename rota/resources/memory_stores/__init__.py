@@ -1,0 +1,1 @@
+"""Memory stores: small texts by path that outlive sessions, every change kept as a version."""

@@ -1,0 +1,5 @@
+"""The routes of memory stores."""
+
+from rota.http.route import Route
+
+ROUTES: list[Route] = []

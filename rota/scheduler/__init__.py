@@ -1,0 +1,1 @@
+"""ENGINE of time: what is done because the clock says so."""
