@@ -12,6 +12,7 @@ from rota.resources.deployments import actions as deployments_actions
 from rota.resources.deployments import routes as deployments
 from rota.resources.environments import routes as environments
 from rota.resources.files import routes as files
+from rota.resources.memory_stores import retention as memory_stores_retention
 from rota.resources.memory_stores import routes as memory_stores
 from rota.resources.sessions import actions as sessions_actions
 from rota.resources.sessions import routes as sessions
@@ -32,7 +33,7 @@ ROUTES: list[Route] = [
     *workspaces.ROUTES,
 ]
 
-CHORES: list[Chore] = []
+CHORES: list[Chore] = [*memory_stores_retention.CHORES]
 
 subscribe("agent.archived", deployments_actions.follow_archived_agent)
 subscribe("environment.deleting", sessions_actions.object_to_environment_deletion)

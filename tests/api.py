@@ -143,6 +143,10 @@ class Api:
         """POST."""
         return self.run(self.call("POST", path, body, **more))
 
+    def patch(self, path: str, body: Any = None, **more: Any) -> Response:
+        """PATCH."""
+        return self.run(self.call("PATCH", path, body, **more))
+
     def delete(self, path: str, **more: Any) -> Response:
         """DELETE."""
         return self.run(self.call("DELETE", path, **more))
@@ -165,6 +169,15 @@ class Api:
         if "environment_id" not in body:
             body["environment_id"] = self.environment()["id"]
         return self.post("/v1/deployments", body).ok()
+
+    def memory_store(self, **fields: Any) -> dict[str, Any]:
+        """A new memory store."""
+        return self.post("/v1/memory_stores", {"name": "Notes", **fields}).ok()
+
+    def memory(self, store: dict[str, Any], path: str = "/note.md", content: str = "A note.") -> dict[str, Any]:
+        """A new memory in a store, with its content."""
+        body = {"path": path, "content": content}
+        return self.post(f"/v1/memory_stores/{store['id']}/memories?view=full", body).ok()
 
     def fire(self, deployment: dict[str, Any], **more: Any) -> dict[str, Any]:
         """Run a deployment now; its record."""

@@ -11,10 +11,10 @@ class Policy:
 
     ``sessions_per_minute``: sessions that an organization may create a minute, 0 for no limit. ``priced_models``: models
     with a list price besides the vendor's own. ``max_scheduled``: deployments with a
-    schedule that an organization may have. ``sealer`` seals secrets at rest; its key is read at first use.
+    schedule that an organization may have. ``max_memories``: memories that a store may hold. ``sealer`` seals secrets at rest; its key is read at first use.
     """
 
-    __slots__ = ("max_scheduled", "priced_models", "sealer", "sessions_per_minute")
+    __slots__ = ("max_memories", "max_scheduled", "priced_models", "sealer", "sessions_per_minute")
 
     def __init__(
         self,
@@ -23,11 +23,13 @@ class Policy:
         sessions_per_minute: int = 0,
         priced_models: frozenset[str] = frozenset(),
         max_scheduled: int = 1000,
+        max_memories: int = 2000,
     ) -> None:
         self.sealer = sealer
         self.sessions_per_minute = sessions_per_minute
         self.priced_models = priced_models
         self.max_scheduled = max_scheduled
+        self.max_memories = max_memories
 
 
 def policy(settings: Settings) -> Policy:
@@ -37,4 +39,5 @@ def policy(settings: Settings) -> Policy:
         sessions_per_minute=settings.rate_limit_sessions_per_minute,
         priced_models=frozenset(name.strip() for name in settings.priced_models.split(",") if name.strip()),
         max_scheduled=settings.max_scheduled_deployments,
+        max_memories=settings.max_memories_per_store,
     )

@@ -94,6 +94,9 @@ class Settings(Struct, kw_only=True, frozen=True):
         int,
         Meta(ge=0, description="Deployments with a schedule that an organization may have, archived ones not counted."),
     ] = 1000
+    max_memories_per_store: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="Memories that one memory store may hold.")
+    ] = 2000
     shutdown_seconds: Annotated[
         int, Meta(ge=0, le=3600, description="How long requests in flight may take to finish after SIGTERM.")
     ] = 10

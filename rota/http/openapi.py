@@ -27,6 +27,8 @@ class ErrorBody(msgspec.Struct):
     type: str
     message: str
     details: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    conflicting_path: str | msgspec.UnsetType = msgspec.UNSET
+    conflicting_memory_id: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class ErrorResponse(msgspec.Struct, tag="error", tag_field="type"):
@@ -43,7 +45,10 @@ def document(routes: Sequence[Route], *, version: str) -> bytes:
     schema_of = dict(zip(map(id, kinds), schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schema_of, components)
+        operation = _operation(route, schema_of, components)
+        paths.setdefault(route.path, {})[route.method.lower()] = operation
+        for method in route.also:
+            paths[route.path][method.lower()] = operation | {"operationId": f"{route.name}.{method.lower()}"}
     return msgspec.json.encode(
         {
             "openapi": "3.1.0",
@@ -83,6 +88,7 @@ def _operation(route: Route, schema_of: dict[int, Any], components: dict[str, An
                 "data": {"type": "array", "items": schema},
                 "next_page": {"type": ["string", "null"]},
                 **({"prev_page": {"type": ["string", "null"]}} if getattr(route.query, "TWO_WAY", False) else {}),
+                **{name: {"type": "array", "items": {"type": "string"}} for name in route.beside},
             },
         }
     kind = "text/plain" if route.returns is str else "application/json"
@@ -119,8 +125,10 @@ def _errors(route: Route) -> dict[str, Any]:
     statuses = dict(_ERROR_STATUSES)
     if route.access == "public":
         statuses = {"503": statuses["503"]}
+    if route.body is not None or route.method == "DELETE":
+        statuses |= {"409": "Lost against another change"}
     if route.body is not None:
-        statuses |= {"409": "Lost against another change", "413": "The body is over 32 MB"}
+        statuses |= {"413": "The body is over 32 MB"}
     return {
         status: {"description": text, "content": {"application/json": {"schema": reference}}}
         for status, text in sorted(statuses.items())

@@ -111,7 +111,7 @@ class Request:
 
     async def page(
         self, fn: Callable[Concatenate[Tx, Who, Position | None, P], Found], *args: P.args, **kwargs: P.kwargs
-    ) -> ListPage:
+    ) -> ListPage | dict[str, Any]:
         """One page of the list ``fn(tx, who, position, …)``, its cursors read and written."""
         binding = self._binding()
         position = None
@@ -121,6 +121,8 @@ class Request:
                 raise InvalidRequest("page token order does not match request")
         found = await self.host.db.read(fn, self.who, position, *args, **kwargs)
         onward = self.host.cursors.write(found.next, binding) if found.next else None
+        if self.route.beside:
+            return {"data": found.items, "next_page": onward, **dict.fromkeys(self.route.beside, ())}
         if not getattr(self.query, "TWO_WAY", False):
             return ListPage(found.items, onward)
         return TwoWayListPage(found.items, onward, self.host.cursors.write(found.prev, binding) if found.prev else None)

@@ -15,7 +15,7 @@ from rota.base.wire import Dialect
 
 Handler: TypeAlias = Callable[[Any], Awaitable[Any]]
 """Takes the ``http.request.Request``; untyped here because a request refers to its route."""
-Method: TypeAlias = Literal["GET", "POST", "DELETE"]
+Method: TypeAlias = Literal["GET", "POST", "PATCH", "DELETE"]
 Access: TypeAlias = Literal["workspace", "organization", "admin", "public"]
 """``workspace``: a workspace key. ``organization``: a workspace key or an admin key. ``admin``: an admin key. ``public``: none."""
 
@@ -28,6 +28,8 @@ class Route:
     ``body`` and ``query`` are the Structs that come in, ``returns`` the Struct that goes out (an item's, if ``paged``).
     ``writes`` is refused for an archived workspace or a disabled organization, ``creates`` takes an Idempotency-Key.
     ``id_headers`` tells whether responses name the organization and workspace (contract, response headers).
+    ``also`` are further methods that do the same, for clients of other ages; ``beside`` names lists that stand beside
+    ``data`` in every page and are always empty (contract, pagination: memories).
     """
 
     method: Method
@@ -44,6 +46,8 @@ class Route:
     writes: bool = False
     creates: bool = False
     id_headers: bool = True
+    also: tuple[Method, ...] = ()
+    beside: tuple[str, ...] = ()
     tally: "Tally" = field(default_factory=lambda: Tally(), repr=False)
 
     @property
@@ -97,9 +101,10 @@ class Router:
                     node = node.child
                 else:
                     node = node.literal.setdefault(segment, _Node())
-            if route.method in node.routes:
-                raise ValueError(f"two routes for {route.method} {route.path}")
-            node.routes[route.method] = route
+            for method in (route.method, *route.also):
+                if method in node.routes:
+                    raise ValueError(f"two routes for {method} {route.path}")
+                node.routes[method] = route
 
     def find(self, method: str, path: str) -> tuple[Route, list[str]]:
         """The route and the values of its path parameters. NotFound or MethodNotAllowed."""

@@ -57,14 +57,17 @@ class Place:
         deployment = api.deployment()
         agent, environment = deployment["agent"]["id"], deployment["environment_id"]
         session = api.post("/v1/sessions", {"agent": agent, "environment_id": environment}).ok()
+        store = api.memory_store()
         workspace = api.post("/v1/organizations/workspaces", {"name": "Spare"}, key=self.admin).ok()
         self.fields = {
             "name": "Thing", "model": "claude-opus-5-5", "agent": agent, "environment_id": environment,
             "initial_events": HELLO, "events": HELLO, "description": "", "metadata": {"k": "v"},
+            "path": "/a/b", "content": "",
         }  # fmt: skip
         self.ids = {
             "agent_id": agent, "environment_id": environment, "deployment_id": deployment["id"],
             "session_id": session["id"], "workspace_id": workspace["id"], "api_key_id": spare.id,
+            "memory_store_id": store["id"], "memory_id": api.memory(store)["id"],
         }  # fmt: skip
 
 

@@ -130,6 +130,7 @@ def test_a_key_sees_its_own_workspace_only(api: Api) -> None:
         "deployments": deployment["id"],
         "deployment_runs": run["id"],
         "sessions": run["session_id"],
+        "memory_stores": api.memory_store()["id"],
     }
     for room, thing in own.items():
         assert api.get(f"/v1/{room}/{thing}").ok()["id"] == thing
@@ -143,6 +144,7 @@ def test_a_key_sees_its_own_workspace_only(api: Api) -> None:
             for name in route.parameters:
                 path = path.replace(f"{{{name}}}", own.get(name.removesuffix("_id") + "s", "x"))
             body = {"events": [{"type": "user.interrupt"}]} if path.endswith("/events") else {}
+            body = {"path": "/a", "content": ""} if "/memories" in path else body
             api.run(api.call(route.method, path, body, key=other)).refused(404, "not_found_error")
     body = {
         "name": "n",

@@ -31,6 +31,10 @@ def request(api: Api, name: str) -> tuple[str, dict[str, object], str]:
         case "organizations.workspaces.create":
             admin = api.write(lambda tx: keys.create(tx, api.who.organization_id)).key
             return "/v1/organizations/workspaces", {"name": "Other"}, admin
+        case "memory_stores.create":
+            return "/v1/memory_stores", {"name": "Notes"}, KEY
+        case "memory_stores.memories.create":
+            return f"/v1/memory_stores/{api.memory_store()['id']}/memories", {"path": "/a", "content": "x"}, KEY
     raise AssertionError(name)
 
 

@@ -176,11 +176,14 @@ def test_what_is_served_is_what_the_document_says(sqlite_api: Api) -> None:
     failing = sqlite_api.deployment(resources=[{"type": "file", "file_id": "file_01x"}])
     run = sqlite_api.fire(failing)
     sqlite_api.post(f"/v1/deployments/{failing['id']}/pause").ok()
+    store = sqlite_api.memory_store()
+    memory = sqlite_api.memory(store, "/a/b")
     [thread] = sqlite_api.get(f"/v1/sessions/{session}/threads").ok()["data"]
     ids = {
         "agent_id": agent["id"], "environment_id": environment["id"], "deployment_id": deployment["id"],
         "deployment_run_id": run["id"], "session_id": session, "thread_id": thread["id"],
-        "workspace_id": sqlite_api.who.workspace_id, "api_key_id": sqlite_api.who.key_id,
+        "workspace_id": sqlite_api.who.workspace_id, "api_key_id": sqlite_api.who.key_id, "memory_store_id": store["id"],
+        "memory_id": memory["id"], "memory_version_id": memory["memory_version_id"],
     }  # fmt: skip
     checked = 0
     for path, method, operation in OPERATIONS:
