@@ -34,6 +34,7 @@ from rota.resources.deployments.wire import (
 from rota.resources.environments import actions as environments
 from rota.resources.sessions import events, mounts
 from rota.resources.sessions.mounts import RepositoryParam, ResourceParam
+from rota.resources.vaults import actions as vaults
 from rota.store.tx import Found, Row, Tx, page
 
 UPCOMING = 5
@@ -62,7 +63,7 @@ def create(tx: Tx, who: Who, body: CreateDeployment, policy: Policy) -> Deployme
     _check_shapes(body.initial_events, resources)
     agent_id, agent_version = _pin(tx, who, body.agent)
     _check_environment(tx, who, body.environment_id)
-    _check_vaults(body.vault_ids)
+    _check_vaults(tx, who, body.vault_ids)
     deployment = Stored(
         id=ids.new(ids.DEPLOYMENT),
         created_at=tx.now,
@@ -140,7 +141,7 @@ def update(tx: Tx, who: Who, deployment_id: str, body: UpdateDeployment, policy:
     if body.resources is not UNSET:
         changed["resources"] = _without_tokens(body.resources or [])
     if body.vault_ids is not UNSET:
-        _check_vaults(body.vault_ids)
+        _check_vaults(tx, who, body.vault_ids)
         changed["vault_ids"] = body.vault_ids or []
     if isinstance(body.metadata, dict):
         changed["metadata"] = patch_metadata(old.body.metadata, body.metadata)
@@ -229,9 +230,14 @@ def _check_environment(tx: Tx, who: Who, environment_id: str) -> None:
         raise NotFound("Referenced environment not found or not accessible.")
 
 
-def _check_vaults(vault_ids: list[str] | None) -> None:
-    if vault_ids:  # this server has no vaults yet, so none can be found
-        raise NotFound("Referenced vault not found or not accessible.")
+def _check_vaults(tx: Tx, who: Who, vault_ids: list[str] | None) -> None:
+    if not vault_ids:
+        return
+    found = vaults.find_many(tx, vault_ids)
+    for vault_id in vault_ids:
+        facts = found.get(vault_id)
+        if facts is None or facts.workspace_id != who.workspace_id or facts.archived:
+            raise NotFound("Referenced vault not found or not accessible.")
 
 
 def _check_schedule(tx: Tx, who: Who, deployment: Stored, policy: Policy) -> None:

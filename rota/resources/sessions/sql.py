@@ -59,7 +59,15 @@ APPEND = Insert(
     },
 )
 KEEP_TOKENS = Insert(
-    "Keep sealed repository tokens.", "session_tokens", {"session_id": "text", "resource_id": "text", "sealed": "bytea"}
+    "Keep sealed repository tokens; a new one takes the place of the old.",
+    "session_tokens",
+    {"session_id": "text", "resource_id": "text", "sealed": "bytea"},
+    suffix="ON CONFLICT (session_id, resource_id) DO UPDATE SET sealed = excluded.sealed",
+)
+ATTACH_STORES = Insert(
+    "Note which memory stores sessions have.",
+    "session_memory_stores",
+    {"memory_store_id": "text", "session_id": "text"},
 )
 GET = Query(
     "One session of a workspace.", f"SELECT {_COLUMNS} FROM sessions WHERE id = :id AND workspace_id = :workspace_id"
