@@ -17,6 +17,7 @@ from rota.base.settings import Settings
 from rota.http import probes, sql
 from rota.http.admit import Admission
 from rota.http.app import App
+from rota.http.limit import limiter
 from rota.http.route import Route
 from rota.resources.workspaces import keys
 from rota.store.db import Db, open_db
@@ -72,7 +73,18 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncGenerato
         house.routes += probes.routes(lambda: house.routes, version=own_version(), stopping=lambda: house.stopping)
         if "api" in settings.roles:
             house.routes += api.ROUTES
-        house.app = App(house.routes, db, Admission(db, clock, keys.admit), cursors, policy(settings))
+        house.app = App(
+            house.routes,
+            db,
+            Admission(db, clock, keys.admit),
+            cursors,
+            policy(settings),
+            limiter=limiter(
+                clock,
+                creates_per_minute=settings.rate_limit_creates_per_minute,
+                reads_per_minute=settings.rate_limit_reads_per_minute,
+            ),
+        )
         yield house
     finally:
         await db.close()

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self, TypeVar
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 
 from rota.base.clock import HandClock
 from rota.base.settings import Settings
@@ -110,7 +110,7 @@ class Api:
         scope = {
             "type": "http",
             "method": method,
-            "path": parts.path,
+            "path": unquote(parts.path),
             "query_string": text.encode(),
             "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in sent.items()],
         }

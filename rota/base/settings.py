@@ -76,6 +76,23 @@ class Settings(Struct, kw_only=True, frozen=True):
     postgres_connections: Annotated[
         int, Meta(ge=1, le=100, description="PostgreSQL connections for writes, and as many for reads.")
     ] = 4
+    rate_limit_creates_per_minute: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000,
+            description="Requests that create something which an organization may make in any minute; over it they are 429. "
+            "Counted by each API process for itself. 0: no limit. The hosted service's figure: 300.",
+        ),
+    ] = 0
+    rate_limit_reads_per_minute: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000,
+            description="The same for every other request, runs of deployments among them. The hosted service's figure: 1200.",
+        ),
+    ] = 0
     rate_limit_sessions_per_minute: Annotated[
         int,
         Meta(

@@ -26,13 +26,19 @@ def render(routes: Sequence[Route]) -> bytes:
                 "rota_http_requests", "Requests by route and status.", labels=["route", "status"]
             )
             seconds = HistogramMetricFamily("rota_http_request_seconds", "Time to answer, by route.", labels=["route"])
+            limited = CounterMetricFamily(
+                "rota_http_rate_limited", "Requests that the request limiter refused, by route.", labels=["route"]
+            )
             for route in routes:
+                if route.tally.limited:
+                    limited.add_metric([route.name], route.tally.limited)
                 for status, count in sorted(route.tally.statuses.items()):
                     requests.add_metric([route.name, str(status)], count)
                 if route.tally.statuses:
                     seconds.add_metric([route.name], _buckets(route.tally), route.tally.seconds)
             yield requests
             yield seconds
+            yield limited
 
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)

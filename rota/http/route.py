@@ -60,12 +60,14 @@ class Tally:
     """Counts of one route's responses by status, and how long they took; plain numbers, since only the event loop writes."""
 
     BOUNDS: ClassVar[tuple[float, ...]] = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-    __slots__ = ("buckets", "seconds", "statuses")
+    __slots__ = ("buckets", "limited", "seconds", "statuses")
 
     def __init__(self) -> None:
         self.statuses: dict[int, int] = {}
         self.buckets = [0] * (len(self.BOUNDS) + 1)
         self.seconds = 0.0
+        self.limited = 0
+        """How many of the 429 were the request limiter's."""
 
     def add(self, status: int, seconds: float) -> None:
         """Count one response."""
