@@ -1,0 +1,105 @@
+"""Requests of the vendor's suites that a server which keeps to the contract must refuse, and what is wrong with each.
+
+The suites are generated for a mock that reads no values: they send ``limit=0``, a cursor called ``page``, a region called
+``inference_geo``. Here each such value is named, with the refusal that it must meet and a cure. The plug-in sends the
+request as it is written, insists on that refusal, cures that one value, and sends it again, until every step is done; then
+the test must pass. So an exception that is no longer needed is found out, and everything else in the request is proven.
+A step without a cure is about the answer: the test must fail as it says.
+
+Used by the plug-in too, so it needs nothing but the standard library.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+Values: TypeAlias = dict[str, Any]
+Cure: TypeAlias = Callable[[Values, Values], None]
+"""Changes the query (first) and the body (second) of a request in place."""
+
+
+class Step(NamedTuple):
+    """One value that must be refused: why, in which words, and what to send instead."""
+
+    reason: str
+    refusal: str
+    """A regular expression, to be found in the text of the client's error, or of the one that ends the test."""
+    cure: Cure | None
+
+
+class Case(NamedTuple):
+    """The steps of some tests: those whose ``folder/file::function`` matches, in the versions that match."""
+
+    tests: str
+    versions: str
+    steps: tuple[Step, ...]
+
+
+def _without(*names: str) -> Cure:
+    def cure(query: Values, body: Values) -> None:
+        for name in names:
+            query.pop(name, None)
+            body.pop(name, None)
+
+    return cure
+
+
+def _use_every_server(query: Values, body: Values) -> None:
+    servers = [server["name"] for server in body["mcp_servers"]]
+    body["tools"] = [*body["tools"], *({"type": "mcp_toolset", "mcp_server_name": name} for name in servers)]
+
+
+def _real_region(query: Values, body: Values) -> None:
+    body["model"] = {**body["model"], "inference_geo": "us"}
+
+
+_ANY = r".*"
+_NO_LIMIT = Step("a limit of 0", r"limit: must be greater than or equal to 1", _without("limit"))
+_NO_CURSOR = Step("a cursor called `page`", r"invalid page cursor", _without("page"))
+_NO_VERSION = Step("version 0 of an agent", r"version: must be greater than or equal to 1", _without("version"))
+_NO_AGENT_VERSION = Step(
+    "version 0 of an agent", r"agent_version: must be greater than or equal to 1", _without("agent_version")
+)
+_USED_SERVERS = Step("an MCP server that no tool uses", r"is not referenced by any mcp_toolset", _use_every_server)
+_REAL_REGION = Step("a region called `inference_geo`", r'"inference_geo" is not a valid value', _real_region)
+_NO_NEW_VAULTS = Step(
+    "vaults for a session that exists already", r"vault_ids: cannot be changed", _without("vault_ids")
+)
+_NO_STATUS = Step(
+    "a status together with archived ones",
+    r"include_archived: cannot be set together with status",
+    _without("include_archived"),
+)
+_NO_TYPES = Step("an event type called `string`", r'types\[0\]: "string" is not a valid value', _without("types"))
+_NULL_DESCRIPTION = Step(
+    "an environment's description, which is null since",
+    r"isinstance\(None, str\)|Data returned by API invalid for expected schema",
+    None,
+)
+
+CASES = (
+    Case(r"sessions/test_events.py::test_method_list_with_all_params", r"0\..*", (_NO_LIMIT, _NO_TYPES, _NO_CURSOR)),
+    Case(
+        r"beta/test_environments.py::test_(method|raw_response|streaming_response)_create",
+        r"0\..*",
+        (_NULL_DESCRIPTION,),
+    ),
+    Case(r"beta/test_environments.py::test_method_list_with_all_params", _ANY, (_NO_CURSOR,)),
+    Case(r"beta/test_sessions.py::test_method_list_with_all_params", _ANY, (_NO_AGENT_VERSION, _NO_LIMIT, _NO_CURSOR)),
+    Case(r"beta/test_deployments.py::test_method_list_with_all_params", _ANY, (_NO_LIMIT, _NO_CURSOR, _NO_STATUS)),
+    Case(r".*::test_method_list_with_all_params", _ANY, (_NO_LIMIT, _NO_CURSOR)),
+    Case(r"beta/test_agents.py::test_method_retrieve_with_all_params", _ANY, (_NO_VERSION,)),
+    Case(r"beta/test_agents.py::test_method_create_with_all_params", _ANY, (_USED_SERVERS,)),
+    Case(r"beta/test_agents.py::test_method_update_with_all_params", _ANY, (_REAL_REGION, _USED_SERVERS)),
+    Case(r"beta/test_sessions.py::test_method_update_with_all_params", _ANY, (_NO_NEW_VAULTS,)),
+)
+"""The first that matches counts."""
+
+
+def steps_of(test: str, version: str) -> tuple[Step, ...]:
+    """The steps of a test, by its node id, in a version of the client; none for most."""
+    name = re.sub(r"^(?:\w+/)*?(\w+/\w+\.py)::(?:\w+::)?(\w+)(?:\[.*)?$", r"\1::\2", test)
+    for case in CASES:
+        if re.fullmatch(case.tests, name) and re.fullmatch(case.versions, version):
+            return case.steps
+    return ()
