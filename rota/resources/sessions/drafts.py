@@ -18,6 +18,7 @@ from rota.base import ids
 from rota.base.clock import to_datetime
 from rota.base.errors import InvalidRequest
 from rota.base.policy import Policy
+from rota.base.seal import Place
 from rota.base.wire import Metadata, encode
 from rota.resources.agents import actions as agents
 from rota.resources.agents.prices import has_list_price
@@ -315,6 +316,6 @@ def write(tx: Tx, drafts: Sequence[Draft], policy: Policy) -> None:
         tx.wake(TURNS)
 
 
-def token_place(session_id: str, resource_id: str) -> str:
+def token_place(session_id: str, resource_id: str) -> Place:
     """What a repository token in a session is sealed to."""
-    return f"session_tokens/{session_id}/{resource_id}"
+    return sql.TOKENS.place(session_id, resource_id)
