@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rota.base.seal import LazySealer
+from rota.base.key_file import LazySealer
 from rota.base.settings import Settings
 
 
@@ -11,10 +11,19 @@ class Policy:
 
     ``sessions_per_minute``: sessions that an organization may create a minute, 0 for no limit. ``priced_models``: models
     with a list price besides the vendor's own. ``max_scheduled``: deployments with a
-    schedule that an organization may have. ``max_memories``: memories that a store may hold. ``sealer`` seals secrets at rest; its key is read at first use.
+    schedule that an organization may have. ``max_memories``: memories that a store may hold. ``sealer`` seals secrets at
+    rest; its key is read at first use. ``allow_private_hosts``: the operator's list of hosts that may be asked although they
+    are not public, as written; ``outgoing.guard`` reads it.
     """
 
-    __slots__ = ("max_memories", "max_scheduled", "priced_models", "sealer", "sessions_per_minute")
+    __slots__ = (
+        "allow_private_hosts",
+        "max_memories",
+        "max_scheduled",
+        "priced_models",
+        "sealer",
+        "sessions_per_minute",
+    )
 
     def __init__(
         self,
@@ -24,12 +33,14 @@ class Policy:
         priced_models: frozenset[str] = frozenset(),
         max_scheduled: int = 1000,
         max_memories: int = 2000,
+        allow_private_hosts: str = "",
     ) -> None:
         self.sealer = sealer
         self.sessions_per_minute = sessions_per_minute
         self.priced_models = priced_models
         self.max_scheduled = max_scheduled
         self.max_memories = max_memories
+        self.allow_private_hosts = allow_private_hosts
 
 
 def policy(settings: Settings) -> Policy:
@@ -40,4 +51,5 @@ def policy(settings: Settings) -> Policy:
         priced_models=frozenset(name.strip() for name in settings.priced_models.split(",") if name.strip()),
         max_scheduled=settings.max_scheduled_deployments,
         max_memories=settings.max_memories_per_store,
+        allow_private_hosts=settings.allow_private_hosts,
     )

@@ -130,6 +130,14 @@ class Settings(Struct, kw_only=True, frozen=True):
     max_memories_per_store: Annotated[
         int, Meta(ge=1, le=1_000_000, description="Memories that one memory store may hold.")
     ] = 2000
+    allow_private_hosts: Annotated[
+        str,
+        Meta(
+            description="Comma-separated hosts that this server may ask although they are not public: names, addresses, either "
+            "with a port (`mcp.internal:8080`), or blocks (`10.0.0.0/8`). They may speak plain HTTP, and on any port. Requests "
+            "to MCP servers, token endpoints and webhooks go nowhere else that is private."
+        ),
+    ] = ""
     shutdown_seconds: Annotated[
         int, Meta(ge=0, le=3600, description="How long requests in flight may take to finish after SIGTERM.")
     ] = 10

@@ -23,6 +23,7 @@ __all__ = [
     "Dialect",
     "Metadata",
     "MetadataPatch",
+    "Secret",
     "UnsetType",
     "Wire",
     "check_metadata",
@@ -47,6 +48,13 @@ Metadata: TypeAlias = dict[str, str]
 MetadataPatch: TypeAlias = dict[str, str | None]
 
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
+
+Secret: TypeAlias = Annotated[str, Meta(extra_json_schema={"writeOnly": True})]
+"""A text that comes in and never goes out again, not even in a refusal.
+
+The mark is what the OpenAPI document shows, and what the tests find every such field by, to plant a canary in it: whoever
+marks a field need list it nowhere else.
+"""
 
 
 class Echo(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

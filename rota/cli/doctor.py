@@ -24,8 +24,8 @@ from msgspec import Struct
 
 from rota import main
 from rota.base.errors import Fault, Refusal, Unusable
+from rota.base.key_file import parse_key
 from rota.base.log import redact
-from rota.base.seal import parse_key
 from rota.base.settings import Settings, describe, load
 from rota.cli import show
 from rota.cli.options import as_json, setting_flags

@@ -13,6 +13,7 @@ from msgspec import Struct
 from rota.base.clock import from_datetime
 from rota.base.errors import InvalidRequest, NotFound, Refusal
 from rota.base.policy import Policy
+from rota.base.seal import Place
 from rota.base.who import Who
 from rota.resources.deployment_runs import actions as deployment_runs
 from rota.resources.deployment_runs.wire import DeploymentRun, RunError, ScheduleTrigger, Trigger
@@ -106,9 +107,9 @@ def _tokens(tx: Tx, deployment_ids: Sequence[str], policy: Policy) -> dict[tuple
     }
 
 
-def token_place(deployment_id: str, position: int) -> str:
+def token_place(deployment_id: str, position: int) -> Place:
     """What a repository token in a deployment is sealed to."""
-    return f"deployment_tokens/{deployment_id}/{position}"
+    return sql.TOKENS.place(deployment_id, position)
 
 
 def _row(tx: Tx, fire: Fire, row: Row, decided: drafts.Draft | drafts.SessionRefusal) -> Row:

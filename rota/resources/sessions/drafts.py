@@ -13,6 +13,7 @@ from msgspec import UNSET, Struct
 from rota.base import ids
 from rota.base.clock import to_datetime
 from rota.base.policy import Policy
+from rota.base.seal import Place
 from rota.base.wire import encode
 from rota.resources.agents import actions as agents
 from rota.resources.environments import actions as environments
@@ -231,6 +232,6 @@ def keep_tokens(tx: Tx, tokens: Sequence[tuple[str, str, str]], policy: Policy) 
     tx.insert(sql.KEEP_TOKENS, rows)
 
 
-def token_place(session_id: str, resource_id: str) -> str:
+def token_place(session_id: str, resource_id: str) -> Place:
     """What a repository token in a session is sealed to."""
-    return f"session_tokens/{session_id}/{resource_id}"
+    return sql.TOKENS.place(session_id, resource_id)

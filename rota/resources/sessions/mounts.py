@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from rota.base import ids
 from rota.base.errors import InvalidRequest
-from rota.base.wire import Dialect, Id, Wire
+from rota.base.wire import Dialect, Id, Secret, Wire
 
 UPLOADS = "/mnt/session/uploads"
 MEMORY = "/mnt/memory"
@@ -27,7 +27,7 @@ _BETWEEN = re.compile("[^A-Za-z0-9]+")
 _REPOSITORY = re.compile(r"https://github\.com/([A-Za-z0-9][A-Za-z0-9-]{0,38})/([A-Za-z0-9._-]{1,100})")
 
 MountPath: TypeAlias = Annotated[str, Meta(min_length=1, max_length=4096)]
-Token: TypeAlias = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MAX_TEXT})]
+Token: TypeAlias = Annotated[Secret, Meta(extra_json_schema={"minLength": 1, "maxLength": MAX_TEXT})]
 Instructions: TypeAlias = Annotated[str, Meta(extra_json_schema={"maxLength": MAX_TEXT})]
 """The lengths of these two are refused in other words by sessions than by deployments, so ``check_lengths`` looks at them."""
 

@@ -8,6 +8,7 @@ from rota.base.wire import Metadata, encode
 from rota.resources.agents.sql import VersionBody
 from rota.resources.sessions.mounts import SessionResource
 from rota.resources.sessions.wire import Budget, OutcomeEvaluation, Usage
+from rota.store.sealed import SealedColumn
 from rota.store.tx import Insert, Listing, Query, Row
 
 _COLUMNS = """id, created_at, updated_at, archived_at, status, agent_id, agent_version, environment_id, deployment_id,
@@ -58,6 +59,7 @@ APPEND = Insert(
         "body": "text",
     },
 )
+TOKENS = SealedColumn("session_tokens", "session_id", "resource_id")
 KEEP_TOKENS = Insert(
     "Keep sealed repository tokens; a new one takes the place of the old.",
     "session_tokens",
