@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 from anthropic.lib.tools._skills import _extract_skill_archive
 
 from rota.base.errors import Refusal
-from rota.resources.skills.bundle import Bundle, Sent, chunks, pack
+from rota.resources.skills.bundle import Bundle, Sent, pack
 from tests.resources.archives import CASES
 
 MARKS = (b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07", b"PK\x07\x08")
@@ -189,7 +189,8 @@ def attempt(raw: bytes, toll: Toll, name: str) -> None:
 
 def wrong_with(bundle: Bundle) -> list[str]:
     """What is not as promised with a bundle; nothing if all is well."""
-    kept = b"".join(chunks(bundle))
+    bundle.file.seek(0)
+    kept = bundle.file.read()
     found: list[str] = []
     with pack(io.BytesIO(kept), [Sent("a.zip", 0, len(kept))]).file as again:
         again.seek(0)

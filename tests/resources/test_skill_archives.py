@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rota.base.errors import Refusal
-from rota.resources.skills.bundle import Bundle, Sent, chunks, pack
+from rota.resources.skills.bundle import Bundle, Sent, pack
 from tests.resources.archives import CASES, GOOD, MAIN, Case, standard, streamed
 from tests.resources.zips import EXECUTABLE, Item, manifest, skill
 
@@ -15,6 +15,12 @@ from tests.resources.zips import EXECUTABLE, Item, manifest, skill
 def packed(raw: bytes, filename: str = "upload.zip") -> Bundle:
     """The bundle of one uploaded file."""
     return pack(io.BytesIO(raw), [Sent(filename, 0, len(raw))])
+
+
+def whole(bundle: Bundle) -> bytes:
+    """The archive that is kept."""
+    bundle.file.seek(0)
+    return bundle.file.read()
 
 
 def refusal(raw: bytes, filename: str = "upload.zip") -> str:
@@ -26,7 +32,7 @@ def refusal(raw: bytes, filename: str = "upload.zip") -> str:
 
 def kept(bundle: Bundle) -> dict[str, bytes]:
     """The files in what is kept, read by the standard library."""
-    with bundle.file, zipfile.ZipFile(io.BytesIO(b"".join(chunks(bundle)))) as archive:
+    with bundle.file, zipfile.ZipFile(io.BytesIO(whole(bundle))) as archive:
         assert archive.testzip() is None
         return {name: archive.read(name) for name in archive.namelist()}
 
@@ -58,7 +64,7 @@ def test_what_is_kept_does_not_depend_on_who_packed_it() -> None:
     ways = [standard(*files), standard(*reversed(files), comment=b"x"), streamed(*files), standard(*files, method=0)]
     bundles = [packed(way) for way in ways]
     assert len({bundle.digest for bundle in bundles}) == 1
-    assert len({b"".join(chunks(bundle)) for bundle in bundles}) == 1
+    assert len({whole(bundle) for bundle in bundles}) == 1
     for bundle in bundles:
         bundle.file.close()
 

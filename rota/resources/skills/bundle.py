@@ -88,13 +88,6 @@ def pack(upload: BinaryIO, sent: Sequence[Sent]) -> Bundle:
         raise
 
 
-def chunks(bundle: Bundle) -> Iterator[bytes]:
-    """The archive's bytes, from its start."""
-    bundle.file.seek(0)
-    while chunk := bundle.file.read(CHUNK):
-        yield chunk
-
-
 def _loose(upload: BinaryIO, sent: Sequence[Sent]) -> Iterator[_Member]:
     if len(sent) > MAX_ENTRIES:
         raise InvalidRequest(f"files[]: there are {len(sent)} files; at most {MAX_ENTRIES} are accepted")
