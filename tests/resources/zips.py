@@ -108,14 +108,12 @@ def archive(
             **true,
             **item.central,
         }
-        records.append(
-            struct.pack(
-                "<4s6H3I5H2I", b"PK\x01\x02", item.system << 8 | 20, 20, there["flags"], there["method"], 0, 33,
-                there["crc"], there["packed"], there["size"], len(there["name"]), len(item.extra), len(item.comment),
-                there["disk"], 0, item.mode << 16 | item.dos, there["at"],
-            )  # fmt: skip
-            + there["name"] + item.extra + item.comment
+        record = struct.pack(
+            "<4s6H3I5H2I", b"PK\x01\x02", item.system << 8 | 20, 20, there["flags"], there["method"], 0, 33,
+            there["crc"], there["packed"], there["size"], len(there["name"]), len(item.extra), len(item.comment),
+            there["disk"], 0, item.mode << 16 | item.dos, there["at"],
         )  # fmt: skip
+        records.append(record + there["name"] + item.extra + item.comment)
     out += before_directory
     start = len(out)
     out += b"".join(records[index] for index in (order if order is not None else range(len(records))))

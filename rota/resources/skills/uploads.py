@@ -88,7 +88,7 @@ async def _receive(parts: "AsyncIterator[Part]", file: BinaryIO, title: str | No
                     raise TooLarge(f"The skill's files are together larger than {MAX_BYTES // 1024 // 1024} MB.")
                 await _in_thread(None, file.write, piece)
             sent.append(Sent(part.filename, start, at - start))
-        elif part.name == title:
+        elif title is not None and part.name == title:
             called = _check_title(title, await part.text())
     if not sent:
         raise InvalidRequest("files[]: Field required")
