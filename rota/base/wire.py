@@ -231,7 +231,7 @@ def translate(text: str, dialect: Dialect, kind: Any = None) -> str:
         tags, values = accepted(kind, path)
         if dialect == "proto":
             return f"Failed to parse request: {path}: {said}" + (
-                f"; expected one of {', '.join(values)}" if values else ""
+                f"; expected one of {', '.join(values)}" if len(values) > 1 else ""
             )
         if tags:
             above, _, field = path.rpartition(".")

@@ -279,16 +279,24 @@ def _print(answer: Any, call: Call, *, as_list: bool, json_: bool) -> None:
         show.thing(answer)
 
 
+class Nouns(click.Group):
+    """Nouns and verbs by their names in the route table; a hyphen does for an underscore."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name."""
+        return super().get_command(ctx, cmd_name.replace("-", "_"))
+
+
 def group(routes: list[Route]) -> click.Group:
     """All routes as a tree of nouns and verbs."""
-    root = click.Group("api", help="Every route of the API as a command. Nouns nest: rota api agents versions list ID.")
+    root = Nouns("api", help="Every route of the API as a command. Nouns nest: rota api agents versions list ID.")
     for route in routes:
         *nouns, verb = route.name.split(".")
         place = root
         for noun in nouns:
             below = place.commands.get(noun)
             if not isinstance(below, click.Group):
-                below = click.Group(noun, help=f"Verbs of {noun.replace('_', ' ')}.")
+                below = Nouns(noun, help=f"Verbs of {noun.replace('_', ' ')}.")
                 place.add_command(below)
             place = below
         place.add_command(command(route), verb)

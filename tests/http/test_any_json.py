@@ -56,7 +56,9 @@ class Place:
         spare = api.write(lambda tx: keys.create(tx, organization, workspace_id=api.who.workspace_id))
         deployment = api.deployment()
         agent, environment = deployment["agent"]["id"], deployment["environment_id"]
-        session = api.post("/v1/sessions", {"agent": agent, "environment_id": environment}).ok()
+        repository = {"type": "github_repository", "url": "https://github.com/acme/site"}
+        body = {"agent": agent, "environment_id": environment, "resources": [repository]}
+        session = api.post("/v1/sessions", body).ok()
         store = api.memory_store()
         workspace = api.post("/v1/organizations/workspaces", {"name": "Spare"}, key=self.admin).ok()
         self.fields = {
@@ -67,6 +69,7 @@ class Place:
         self.ids = {
             "agent_id": agent, "environment_id": environment, "deployment_id": deployment["id"],
             "session_id": session["id"], "workspace_id": workspace["id"], "api_key_id": spare.id,
+            "resource_id": session["resources"][0]["id"],
             "memory_store_id": store["id"], "memory_id": api.memory(store)["id"],
         }  # fmt: skip
 

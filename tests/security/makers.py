@@ -19,7 +19,10 @@ from rota.store.tx import Tx
 from tests.api import HELLO, Api, Response
 from tests.security.references import smallest
 
-ROUTES: list[Route] = table.ROUTES
+ROUTES: list[Route] = [
+    route for route in table.ROUTES if route.name not in ("sessions.resources.add", "sessions.resources.delete")
+]
+"""All but those that want a file, of which there are none yet."""
 ROUTE = {route.name: route for route in ROUTES}
 Params: TypeAlias = dict[str, str]
 """Path parameters by name."""
@@ -38,7 +41,7 @@ def prefixes() -> dict[str, str]:
         parts = route.path.split("/")
         for index, part in enumerate(parts):
             if part.startswith("{"):
-                prefix = "/".join(parts[: index + 1])
+                prefix = "/".join(parts[: index + 1]).removeprefix("/rota")  # our own routes are about the same things
                 assert found.setdefault(noun_of(part[1:-1]), prefix) == prefix, prefix
     return found
 
@@ -154,9 +157,14 @@ def _thread(home: Home, _prefix: str, above: Params) -> str:
     return home.ask(ROUTE["sessions.threads.list"], above).ok()["data"][0]["id"]
 
 
+def _resource(home: Home, _prefix: str, above: Params) -> str:
+    return home.ask(ROUTE["sessions.resources.list"], above).ok()["data"][0]["id"]
+
+
 MAKERS: dict[str, Maker] = {
     "api_key": _api_key,
     "deployment_run": _deployment_run,
+    "resource": _resource,
     "thread": _thread,
 }
 """Nouns whose things come about otherwise than by a POST on their collection."""
@@ -166,12 +174,18 @@ def _named() -> str:
     return f"thing-{next(_numbers):06}"
 
 
+def _session(home: Home) -> Any:
+    repository = {"type": "github_repository", "url": "https://github.com/acme/site", "authorization_token": "t"}
+    return {"agent": home.real("agent"), "environment_id": home.real("environment"), "resources": [repository]}
+
+
 BODIES: dict[str, Callable[[Home], Any]] = {
     "environments.create": lambda _: {"name": _named()},
     "organizations.workspaces.create": lambda _: {"name": _named()},
+    "sessions.create": _session,
     "sessions.events.send": lambda _: {"events": HELLO},
 }
-"""Routes that need more than the least body: a name that is not taken, an event that an idle session takes."""
+"""Routes that need more than the least body: a name that is not taken, something mounted, an event that an idle session takes."""
 
 
 def _versions(home: Home, params: Params) -> None:

@@ -17,7 +17,7 @@ from rota.resources.agents import actions as agents
 from rota.resources.agents.multiagent import AgentReference
 from rota.resources.agents.prices import has_list_price
 from rota.resources.deployments import sql
-from rota.resources.deployments.run import token_place
+from rota.resources.deployments.run import ARCHIVED, token_place
 from rota.resources.deployments.wire import (
     CreateDeployment,
     Cron,
@@ -100,7 +100,7 @@ def create(tx: Tx, who: Who, body: CreateDeployment, policy: Policy) -> Deployme
 
 def get(tx: Tx, who: Who, deployment_id: str) -> Deployment:
     """The deployment, archived ones too. NotFound."""
-    return _render(tx, _find(tx, who, deployment_id))
+    return _render(tx, find(tx, who, deployment_id))
 
 
 def list_(tx: Tx, who: Who, position: Position | None, query: ListDeployments) -> Found:
@@ -180,7 +180,7 @@ def unpause(tx: Tx, who: Who, deployment_id: str) -> Deployment:
 
 def archive(tx: Tx, who: Who, deployment_id: str) -> Deployment:
     """End it for good: an archived deployment reports ``active`` and nothing upcoming. Again is the same answer."""
-    old = _find(tx, who, deployment_id)
+    old = find(tx, who, deployment_id)
     if old.archived_at is not None:
         return _render(tx, old)
     new = msgspec.structs.replace(old, archived_at=tx.now, status="active", paused_error=None)
@@ -194,7 +194,8 @@ def follow_archived_agent(tx: Tx, who: Who, agent_id: str) -> None:
         announce(tx, who, "deployment.archived", *archived)
 
 
-def _find(tx: Tx, who: Who, deployment_id: str) -> Stored:
+def find(tx: Tx, who: Who, deployment_id: str) -> Stored:
+    """The deployment's row. NotFound."""
     row = tx.one(sql.GET, id=deployment_id, workspace_id=who.workspace_id)
     if row is None:
         raise NotFound(f"Deployment `{deployment_id}` not found.")
@@ -202,9 +203,9 @@ def _find(tx: Tx, who: Who, deployment_id: str) -> Stored:
 
 
 def _find_live(tx: Tx, who: Who, deployment_id: str) -> Stored:
-    deployment = _find(tx, who, deployment_id)
+    deployment = find(tx, who, deployment_id)
     if deployment.archived_at is not None:
-        raise InvalidRequest("Cannot modify archived deployment")
+        raise InvalidRequest(ARCHIVED)
     return deployment
 
 

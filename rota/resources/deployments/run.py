@@ -21,6 +21,8 @@ from rota.resources.deployments import failures, sql
 from rota.resources.sessions import drafts, mounts
 from rota.store.tx import Row, Tx
 
+ARCHIVED = "Cannot modify archived deployment"
+
 
 class Fire(Struct, frozen=True):
     """One deployment to be fired, by whom and why."""
@@ -77,7 +79,7 @@ def _refuse(fire: Fire, row: Row | None) -> Refusal | None:
     if row is None or row[1] != fire.who.workspace_id:
         return NotFound(f"Deployment `{fire.deployment_id}` not found.")
     if row[3] is not None:
-        return InvalidRequest("Cannot modify archived deployment")
+        return InvalidRequest(ARCHIVED)
     return None
 
 
@@ -101,10 +103,12 @@ def wish_of(row: Row) -> drafts.Wish:
 
 
 def _tokens(tx: Tx, deployment_ids: Sequence[str], policy: Policy) -> dict[tuple[str, int], str]:
-    return {
-        (row[0], row[1]): policy.sealer.get().open(bytes(row[2]), token_place(row[0], row[1]))
-        for row in tx.all(sql.GET_TOKENS, ids=deployment_ids)
-    }
+    return {(row[0], row[1]): open_token(row, policy) for row in tx.all(sql.GET_TOKENS, ids=deployment_ids)}
+
+
+def open_token(row: Row, policy: Policy) -> str:
+    """The token of a row of ``GET_TOKENS``. ValueError if it was sealed with another key, Unusable if there is none."""
+    return policy.sealer.get().open(bytes(row[2]), token_place(row[0], row[1]))
 
 
 def token_place(deployment_id: str, position: int) -> Place:

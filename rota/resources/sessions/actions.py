@@ -20,7 +20,15 @@ from rota.resources.files import actions as files
 from rota.resources.sessions import drafts, events, log, mounts, sql
 from rota.resources.sessions.reasons import AgentRef
 from rota.resources.sessions.rows import Stored, find, find_live, save, stored
-from rota.resources.sessions.wire import CreateSession, ListSessions, Session, SessionDeleted, Stats, UpdateSession
+from rota.resources.sessions.wire import (
+    CreateSession,
+    ListSessions,
+    Session,
+    SessionDeleted,
+    Stats,
+    Status,
+    UpdateSession,
+)
 from rota.store.tx import Found, Tx, page
 
 
@@ -79,6 +87,12 @@ def _wish(tx: Tx, who: Who, body: CreateSession) -> drafts.Wish:
 def get(tx: Tx, who: Who, session_id: str) -> Session:
     """The session as it goes out."""
     return _render(tx, [find(tx, who, session_id)])[0]
+
+
+def status_of(tx: Tx, who: Who, session_id: str) -> Status | None:
+    """The status of a session of the workspace; None if it is not there, or not any more."""
+    row = tx.one(sql.GET, id=session_id, workspace_id=who.workspace_id)
+    return None if row is None else stored(row).status
 
 
 def list_(tx: Tx, who: Who, position: Position | None, query: ListSessions) -> Found:
