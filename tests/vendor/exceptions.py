@@ -12,11 +12,21 @@ Used by the plug-in too, so it needs nothing but the standard library.
 import hashlib
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
-Values: TypeAlias = dict[str, Any]
-Cure: TypeAlias = Callable[[Values, Values], None]
-"""Changes the query (first) and the body (second) of a request in place."""
+
+@dataclass
+class Request:
+    """What of a request a cure may change. ``path`` begins with ``/v1``; ``body`` is empty where none is sent."""
+
+    path: str
+    query: dict[str, Any]
+    body: dict[str, Any]
+
+
+Cure: TypeAlias = Callable[[Request], None]
+"""Changes a request in place."""
 
 
 class Step(NamedTuple):
@@ -36,30 +46,37 @@ class Case(NamedTuple):
     steps: tuple[Step, ...]
 
 
-def _without(*names: str) -> Cure:
-    def cure(query: Values, body: Values) -> None:
-        for name in names:
-            query.pop(name, None)
-            body.pop(name, None)
+def _without(name: str) -> Cure:
+    def cure(request: Request) -> None:
+        request.query.pop(name, None)
+        request.body.pop(name, None)
 
     return cure
 
 
 def _in_query(**values: Any) -> Cure:
-    return lambda query, _: query.update(values)
+    return lambda request: request.query.update(values)
 
 
 def _in_body(**values: Any) -> Cure:
-    return lambda _, body: body.update(values)
+    return lambda request: request.body.update(values)
 
 
-def _use_every_server(query: Values, body: Values) -> None:
-    servers = [server["name"] for server in body["mcp_servers"]]
-    body["tools"] = [*body["tools"], *({"type": "mcp_toolset", "mcp_server_name": name} for name in servers)]
+def _in_path(old: str, new: str) -> Cure:
+    def cure(request: Request) -> None:
+        request.path = request.path.replace(old, new)
+
+    return cure
 
 
-def _real_region(query: Values, body: Values) -> None:
-    body["model"] = {**body["model"], "inference_geo": "us"}
+def _use_every_server(request: Request) -> None:
+    servers = [server["name"] for server in request.body["mcp_servers"]]
+    tools = [{"type": "mcp_toolset", "mcp_server_name": name} for name in servers]
+    request.body["tools"] = [*request.body["tools"], *tools]
+
+
+def _real_region(request: Request) -> None:
+    request.body["model"] = {**request.body["model"], "inference_geo": "us"}
 
 
 CONTENT = "It is here."

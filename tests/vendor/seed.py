@@ -20,6 +20,7 @@ SETTINGS = {"ROTA_SQLITE_SYNCHRONOUS": "NORMAL"}
 """Of every server here: nobody cuts the power, and hundreds of fsyncs are not what is tested."""
 
 _HELLO = [{"type": "user.message", "content": [{"type": "text", "text": "Where is my order #1234?"}]}]
+_TOOLS = {"type": "agent_toolset_20260401"}
 _WORKSPACE = "wrkspc_011CZkZaBF1tNoB5wlCeusgy"
 _SESSION = "sesn_011CZkZAtmR3yMPDzynEDxu7"
 _THREADS = ("sthr_011CZkZVWa6oIjw0rgXZpnBt", "sthr_011CZkZVWa6oJjw1rgXZpnBt")
@@ -67,7 +68,7 @@ def _memory_stores(server: Server) -> Iterator[tuple[str, str]]:
 def _runnable(server: Server) -> Iterator[tuple[str, str]]:
     """Agents, environments, a deployment with a run, and a session that is idle and has a budget and a repository."""
     for literal in ("agent_011CZkYpogX7uDKUyvBTophP", "agent_011CZkYqphY8vELVzwCUpqiQ", "string"):
-        agent = _post(server, "/v1/agents", name="My First Agent", model="claude-opus-5-5")
+        agent = _post(server, "/v1/agents", name="My First Agent", model="claude-opus-5-5", tools=[_TOOLS])
         yield agent["id"], literal
     for literal in ("env_011CZkZ9X2dpNyB7HsEFoRfW", "x", "environment_id"):
         environment = _post(server, "/v1/environments", name=f"The one called {literal}", description="For orders")
