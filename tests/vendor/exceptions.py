@@ -9,13 +9,24 @@ A step without a cure is about the answer: the test must fail as it says.
 Used by the plug-in too, so it needs nothing but the standard library.
 """
 
+import hashlib
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
-Values: TypeAlias = dict[str, Any]
-Cure: TypeAlias = Callable[[Values, Values], None]
-"""Changes the query (first) and the body (second) of a request in place."""
+
+@dataclass
+class Request:
+    """What of a request a cure may change. ``path`` begins with ``/v1``; ``body`` is empty where none is sent."""
+
+    path: str
+    query: dict[str, Any]
+    body: dict[str, Any]
+
+
+Cure: TypeAlias = Callable[[Request], None]
+"""Changes a request in place."""
 
 
 class Step(NamedTuple):
@@ -35,23 +46,42 @@ class Case(NamedTuple):
     steps: tuple[Step, ...]
 
 
-def _without(*names: str) -> Cure:
-    def cure(query: Values, body: Values) -> None:
-        for name in names:
-            query.pop(name, None)
-            body.pop(name, None)
+def _without(name: str) -> Cure:
+    def cure(request: Request) -> None:
+        request.query.pop(name, None)
+        request.body.pop(name, None)
 
     return cure
 
 
-def _use_every_server(query: Values, body: Values) -> None:
-    servers = [server["name"] for server in body["mcp_servers"]]
-    body["tools"] = [*body["tools"], *({"type": "mcp_toolset", "mcp_server_name": name} for name in servers)]
+def _in_query(**values: Any) -> Cure:
+    return lambda request: request.query.update(values)
 
 
-def _real_region(query: Values, body: Values) -> None:
-    body["model"] = {**body["model"], "inference_geo": "us"}
+def _in_body(**values: Any) -> Cure:
+    return lambda request: request.body.update(values)
 
+
+def _in_path(old: str, new: str) -> Cure:
+    def cure(request: Request) -> None:
+        request.path = request.path.replace(old, new)
+
+    return cure
+
+
+def _use_every_server(request: Request) -> None:
+    servers = [server["name"] for server in request.body["mcp_servers"]]
+    tools = [{"type": "mcp_toolset", "mcp_server_name": name} for name in servers]
+    request.body["tools"] = [*request.body["tools"], *tools]
+
+
+def _real_region(request: Request) -> None:
+    request.body["model"] = {**request.body["model"], "inference_geo": "us"}
+
+
+CONTENT = "It is here."
+"""Of the seed's memory."""
+DIGEST = hashlib.sha256(CONTENT.encode()).hexdigest()
 
 _ANY = r".*"
 _NO_LIMIT = Step("a limit of 0", r"limit: must be greater than or equal to 1", _without("limit"))
@@ -77,7 +107,52 @@ _NULL_DESCRIPTION = Step(
     None,
 )
 
+_ABSOLUTE_PATH = Step("a memory's path without a `/`", r"path: must start with /", _in_body(path="/P"))
+_FOLDER = Step(
+    "a path prefix that is no folder",
+    r"path_prefix must be segment-aligned",
+    _in_query(path_prefix="/orders/"),
+)
+_DEPTH = Step("a depth of 0 below a prefix", r"depth must be", _in_query(depth=1))
+_DIGEST_OF_OLD = Step(
+    "a digest called `expected_content_sha256`",
+    r"expected_content_sha256: must be 64 characters",
+    _in_query(expected_content_sha256=DIGEST),
+)
+_CONTENT = Step(
+    "a change of a memory that changes nothing",
+    r"at least one of content or path must be provided",
+    _in_body(content="content"),
+)
+_PRECONDITION = {"type": "content_sha256", "content_sha256": DIGEST}
+_MALFORMED_DIGEST = Step(
+    "a digest called `content_sha256`", r"content_sha256: must be 64 characters", _in_body(precondition=_PRECONDITION)
+)
+_OTHER_DIGEST = Step(
+    "a digest of another content", r"precondition content_sha256 failed", _in_body(precondition=_PRECONDITION)
+)
+_NAME = Step(
+    "a change of a store that changes nothing",
+    r"at least one of name, description, or metadata must be provided",
+    _in_body(name="x"),
+)
+
 CASES = (
+    Case(
+        r"memory_stores/test_memories.py::test_method_list_with_all_params",
+        _ANY,
+        (_NO_LIMIT, _FOLDER, _DEPTH, _NO_CURSOR),
+    ),
+    Case(r"memory_stores/test_memories.py::test_method_delete_with_all_params", _ANY, (_DIGEST_OF_OLD,)),
+    Case(r"memory_stores/test_memories.py::test_(?!path)\w+_create(_with_all_params)?", r"[01]\..*", (_ABSOLUTE_PATH,)),
+    Case(
+        r"memory_stores/test_memories.py::test_method_update_with_all_params",
+        r"[01]\..*",
+        (_ABSOLUTE_PATH, _MALFORMED_DIGEST),
+    ),
+    Case(r"memory_stores/test_memories.py::test_method_update_with_all_params", _ANY, (_OTHER_DIGEST,)),
+    Case(r"memory_stores/test_memories.py::test_(?!path)\w+_update", _ANY, (_CONTENT,)),
+    Case(r"beta/test_memory_stores.py::test_(?!path)\w+_update", _ANY, (_NAME,)),
     Case(r"sessions/test_events.py::test_method_list_with_all_params", r"0\..*", (_NO_LIMIT, _NO_TYPES, _NO_CURSOR)),
     Case(
         r"beta/test_environments.py::test_(method|raw_response|streaming_response)_create",

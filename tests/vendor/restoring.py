@@ -49,10 +49,12 @@ class Walk:
         if not self._left or self._left[0].cure is None or not re.search(self._left[0].refusal, str(error)):
             return None
         step = self._left.pop(0)
-        query, body = dict(options.params or {}), copy.deepcopy(options.json_data)
-        step.cure(query, body if isinstance(body, dict) else {})
+        body = copy.deepcopy(options.json_data)
+        request = exceptions.Request(options.url, dict(options.params or {}), body if isinstance(body, dict) else {})
+        step.cure(request)
         self.done.append(step.reason)
-        return options.model_copy(update={"params": query, "json_data": body})
+        body = request.body if isinstance(body, dict) else body
+        return options.model_copy(update={"url": request.path, "params": request.query, "json_data": body})
 
     def end(self, why: str) -> bool:
         """Whether a test that ends with this error has done so by its last step."""

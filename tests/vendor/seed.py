@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.acceptance.server import Server
+from tests.vendor.exceptions import CONTENT
 
 KEY = "my-anthropic-api-key"
 """The credential that the suites' clients carry."""
@@ -19,6 +20,7 @@ SETTINGS = {"ROTA_SQLITE_SYNCHRONOUS": "NORMAL"}
 """Of every server here: nobody cuts the power, and hundreds of fsyncs are not what is tested."""
 
 _HELLO = [{"type": "user.message", "content": [{"type": "text", "text": "Where is my order #1234?"}]}]
+_TOOLS = {"type": "agent_toolset_20260401"}
 _WORKSPACE = "wrkspc_011CZkZaBF1tNoB5wlCeusgy"
 _SESSION = "sesn_011CZkZAtmR3yMPDzynEDxu7"
 _THREADS = ("sthr_011CZkZVWa6oIjw0rgXZpnBt", "sthr_011CZkZVWa6oJjw1rgXZpnBt")
@@ -41,29 +43,42 @@ def seed(folder: Path) -> Path:
 
 def _make(server: Server) -> Iterator[tuple[str, str]]:
     """Make the things; each one's real id and the literal that it is to have."""
+    served = server.ask("GET", "/openapi.json").ok()["paths"]
+    yield server.ask("GET", "/v1/agents").headers["anthropic-workspace-id"], _WORKSPACE
+    if "/v1/memory_stores" in served:
+        yield from _memory_stores(server)
+    yield from _runnable(server)
 
-    def make(path: str, **fields: Any) -> dict[str, Any]:
-        return server.ask("POST", path, fields).ok()
 
-    yield server.ask("GET", "/v1/agents", key=KEY).headers["anthropic-workspace-id"], _WORKSPACE
+def _post(server: Server, path: str, /, **fields: Any) -> dict[str, Any]:
+    return server.ask("POST", path, fields).ok()
 
+
+def _memory_stores(server: Server) -> Iterator[tuple[str, str]]:
+    """A store, a memory in it, and that memory's first version, which is not its newest: only such a one can be redacted."""
+    store = _post(server, "/v1/memory_stores", name="Orders")
+    yield store["id"], "memory_store_id"
+    memories = f"/v1/memory_stores/{store['id']}/memories"
+    memory = _post(server, memories, path="/orders/1234.md", content="Where is it?")
+    yield memory["id"], "memory_id"
+    yield memory["memory_version_id"], "memory_version_id"
+    _post(server, f"{memories}/{memory['id']}", content=CONTENT)
+
+
+def _runnable(server: Server) -> Iterator[tuple[str, str]]:
+    """Agents, environments, a deployment with a run, and a session that is idle and has a budget and a repository."""
     for literal in ("agent_011CZkYpogX7uDKUyvBTophP", "agent_011CZkYqphY8vELVzwCUpqiQ", "string"):
-        agent = make("/v1/agents", name="My First Agent", model="claude-opus-5-5")
+        agent = _post(server, "/v1/agents", name="My First Agent", model="claude-opus-5-5", tools=[_TOOLS])
         yield agent["id"], literal
     for literal in ("env_011CZkZ9X2dpNyB7HsEFoRfW", "x", "environment_id"):
-        environment = make("/v1/environments", name=f"The one called {literal}", description="For orders")
+        environment = _post(server, "/v1/environments", name=f"The one called {literal}", description="For orders")
         yield environment["id"], literal
 
-    deployment = make(
-        "/v1/deployments",
-        name="Order watch",
-        agent=agent["id"],
-        environment_id=environment["id"],
-        initial_events=_HELLO,
-        schedule={"type": "cron", "expression": "0 9 * * 1-5", "timezone": "America/Los_Angeles"},
-    )
+    where = {"agent": agent["id"], "environment_id": environment["id"]}
+    schedule = {"type": "cron", "expression": "0 9 * * 1-5", "timezone": "America/Los_Angeles"}
+    deployment = _post(server, "/v1/deployments", name="Order watch", **where, initial_events=_HELLO, schedule=schedule)
     yield deployment["id"], "depl_011CZkZcDH3vPqd7xnEfwTai"
-    yield make(f"/v1/deployments/{deployment['id']}/run")["id"], "deployment_run_id"
+    yield _post(server, f"/v1/deployments/{deployment['id']}/run")["id"], "deployment_run_id"
 
     repository = {
         "type": "github_repository",
@@ -71,12 +86,10 @@ def _make(server: Server) -> Iterator[tuple[str, str]]:
         "authorization_token": "ghp_exampletoken",
     }
     budget = {"type": "limit", "max_list_cost": {"amount": "1000", "currency": "USD"}}
-    session = make(
-        "/v1/sessions", agent=agent["id"], environment_id=environment["id"], resources=[repository], budget=budget
-    )
+    session = _post(server, "/v1/sessions", **where, resources=[repository], budget=budget)
     yield session["id"], _SESSION
     yield session["resources"][0]["id"], "sesrsc_011CZkZBJq5dWxk9fVLNcPht"
-    make(f"/v1/sessions/{session['id']}/events", events=[{"type": "user.interrupt"}])
+    _post(server, f"/v1/sessions/{session['id']}/events", events=[{"type": "user.interrupt"}])
 
 
 def _rename(connection: sqlite3.Connection, names: Mapping[str, str]) -> None:
