@@ -11,7 +11,7 @@ bare, 75 with a list of 61 regular expressions, 141 in the usual framework).
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
@@ -39,9 +39,14 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+MAX_HEAD = 64 * 1024
+HEADERS_TOO_LARGE = "the request's headers are too large: at most 100 of together 64 KiB"
 _LONG_BODY = 256 * 1024
 _MAX_BETA = 4096
-_MAX_HEADERS = 64 * 1024
+_MAX_HEADERS = 100
+_SINGLE = frozenset(
+    {b"x-api-key", b"authorization", b"anthropic-workspace-id", b"idempotency-key", b"content-length", b"content-type"}
+)
 _LINGER, _SILENCE = 5.0, 1.0
 """Seconds for which the rest of a refused form is still taken in, and how long it may pause meanwhile."""
 _DATE = re.compile(r"\d{4}-")
@@ -84,8 +89,7 @@ class App:
         try:
             path: str = scope["path"].replace("\0", "\ufffd")  # which no id has, and PostgreSQL takes no NUL
             route, params = self.router.find(scope["method"], path)
-            headers = dict(scope["headers"])
-            _check_headers(headers)
+            headers = _headers(scope["headers"])
             if route.access != "public":
                 who = await self._admission.admit(route, headers)
                 if self._limiter is not None:
@@ -158,12 +162,32 @@ class App:
             _logger.error("request failed", route=name, request_id=request_id, exc_info=error)
 
 
-def _check_headers(headers: dict[bytes, bytes]) -> None:
+def _headers(pairs: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """The headers by name. InvalidRequest if they are too many or too large, or if one that we act on comes twice."""
+    headers = dict(pairs)
+    if len(pairs) > _MAX_HEADERS or sum(map(len, headers)) + sum(map(len, headers.values())) > MAX_HEAD:
+        raise InvalidRequest(HEADERS_TOO_LARGE)
+    if len(headers) != len(pairs):
+        _merge(headers, pairs)
     beta = headers.get(b"anthropic-beta")
     if beta is not None and (len(beta) > _MAX_BETA or not beta.decode("latin-1").isprintable()):
         raise InvalidRequest("anthropic-beta: must be at most 4096 printable characters")
-    if len(headers) > 100 or sum(map(len, headers.values())) > _MAX_HEADERS:
-        raise InvalidRequest("the request's headers are too large: at most 100 of together 64 KiB")
+    return headers
+
+
+def _merge(headers: dict[bytes, bytes], pairs: Sequence[tuple[bytes, bytes]]) -> None:
+    """Headers that came more than once: betas are a list, and of the others that we act on no two may differ.
+
+    Which of two keys counts would be for us to choose, and whatever stands in front of this server may have chosen the other.
+    """
+    if sum(len(name) + len(value) for name, value in pairs) > MAX_HEAD:
+        raise InvalidRequest(HEADERS_TOO_LARGE)
+    for name in _SINGLE & headers.keys():
+        if len({value for other, value in pairs if other == name}) > 1:
+            raise InvalidRequest(f"{name.decode()}: was sent more than once, with different values")
+    betas = [value for name, value in pairs if name == b"anthropic-beta"]
+    if len(betas) > 1:
+        headers[b"anthropic-beta"] = b",".join(betas)
 
 
 async def _pump(chunks: AsyncIterator[bytes], length: int | None, send: Send) -> None:
@@ -213,6 +237,8 @@ async def _load(request: Request, scope: Scope, headers: dict[bytes, bytes], rec
         request.query = _query(scope["query_string"], route)
     if route.creates and (key := headers.get(b"idempotency-key")) is not None:
         request.idempotency_key = idempotency.check(key.decode("latin-1"))
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise InvalidRequest("content-encoding: compressed bodies are not supported; send the body as it is")
     if route.upload is not None:
         content_type = headers.get(b"content-type", b"").decode("latin-1")
         digests = request.idempotency_key is not None

@@ -111,7 +111,7 @@ class Home:
 
     def real(self, noun: str) -> str:
         """The id of this workspace's thing of a kind: always the same one."""
-        return list(self.params(noun).values())[-1] if noun in PREFIXES else f"{noun}_nowhere"
+        return list(self.params(noun).values())[-1] if noun in PREFIXES else f"{noun}_01{'A' * 22}"
 
     def params(self, noun: str) -> Params:
         """The path parameters that lead to this workspace's thing of a kind: always the same one."""
@@ -161,9 +161,19 @@ def _resource(home: Home, _prefix: str, above: Params) -> str:
     return home.ask(ROUTE["sessions.resources.list"], above).ok()["data"][0]["id"]
 
 
+def _memory_version(home: Home, _prefix: str, above: Params) -> str:
+    """A version that is not the current one, which may be redacted."""
+    memory = home.ask(ROUTE["memory_stores.memories.create"], above).ok()
+    home.ask(
+        ROUTE["memory_stores.memories.update"], {**above, "memory_id": memory["id"]}, Sent.json({"content": "new"})
+    )
+    return memory["memory_version_id"]
+
+
 MAKERS: dict[str, Maker] = {
     "api_key": _api_key,
     "deployment_run": _deployment_run,
+    "memory_version": _memory_version,
     "resource": _resource,
     "thread": _thread,
 }
@@ -174,18 +184,28 @@ def _named() -> str:
     return f"thing-{next(_numbers):06}"
 
 
+REPOSITORIES = [
+    {"type": "github_repository", "url": f"https://github.com/acme/site{n}", "authorization_token": "t"} for n in range(2)
+]
+
+
 def _session(home: Home) -> Any:
-    repository = {"type": "github_repository", "url": "https://github.com/acme/site", "authorization_token": "t"}
-    return {"agent": home.real("agent"), "environment_id": home.real("environment"), "resources": [repository]}
+    return {"agent": home.real("agent"), "environment_id": home.real("environment"), "resources": REPOSITORIES}
 
 
 BODIES: dict[str, Callable[[Home], Any]] = {
+    "agents.create": lambda _: {
+        "name": "Clerk", "model": "claude-opus-5-5", "tools": [{"type": "agent_toolset_20260401"}],
+    },
     "environments.create": lambda _: {"name": _named()},
     "organizations.workspaces.create": lambda _: {"name": _named()},
     "sessions.create": _session,
     "sessions.events.send": lambda _: {"events": HELLO},
-}
-"""Routes that need more than the least body: a name that is not taken, something mounted, an event that an idle session takes."""
+    "memory_stores.update": lambda _: {"name": "Notes"},
+    "memory_stores.memories.update": lambda _: {"content": "another text"},
+    "memory_stores.memories.create": lambda _: {"path": f"/{_named()}", "content": "text"},
+}  # fmt: skip
+"""Routes that need more than the least body: a name that is not taken, an event that an idle session takes."""
 
 
 def _versions(home: Home, params: Params) -> None:

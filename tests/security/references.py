@@ -22,6 +22,7 @@ NOWHERE = {
     "external_key": "a key that is held outside; refused whatever it is",
     "user_profile": "nobody has a profile here; refused whatever it is",
     "created_by_user": "nobody is a user here; a filter that leaves nothing",
+    "service_account": "nothing has an identity of its own here; a filter that leaves nothing",
 }
 """Fields that name things which this server does not have, and what becomes of them."""
 NEIGHBOURS = ("after", "before")
