@@ -77,7 +77,9 @@ class Settings(Struct, kw_only=True, frozen=True):
     s3_region: Annotated[str | None, Meta(description="Region of the bucket, where the service asks for one.")] = None
     s3_access_key_id: Annotated[
         str | None,
-        Meta(description="Key id for S3. Default: what Amazon's own tools would use (`AWS_*` variables, a profile, a role)."),
+        Meta(
+            description="Key id for S3. Default: what Amazon's own tools would use (`AWS_*` variables, a profile, a role)."
+        ),
     ] = None
     s3_secret_access_key: Annotated[str | None, Meta(description="The secret that goes with the key id for S3.")] = None
     sqlite_synchronous: Annotated[

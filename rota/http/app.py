@@ -113,9 +113,7 @@ class App:
         if route is not None:
             route.tally.add(reply.status, time.perf_counter() - started)
 
-    async def _stream(
-        self, reply: Reply, receive: Receive, send: Send, request_id: str, route: Route | None
-    ) -> None:
+    async def _stream(self, reply: Reply, receive: Receive, send: Send, request_id: str, route: Route | None) -> None:
         """Send a reply's chunks, until they end, fail, or nobody is there to take them.
 
         After a failure the last message is not sent: the server below then closes the connection.

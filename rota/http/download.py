@@ -54,9 +54,7 @@ def _range(text: str, size: int) -> tuple[int, int] | None:
             return None
         impossible = start >= size
     if impossible:
-        raise RangeNotSatisfiable(
-            f"range: the file has {size} bytes", headers={"content-range": f"bytes */{size}"}
-        )
+        raise RangeNotSatisfiable(f"range: the file has {size} bytes", headers={"content-range": f"bytes */{size}"})
     return start, end
 
 

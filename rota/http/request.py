@@ -171,9 +171,7 @@ class Request:
 
     async def _once(self, act: Callable[[Tx], R]) -> R | Reply:
         body = self.raw_body if self.form is None else self.form.fingerprint()
-        result, replay = await idempotency.once(
-            self.host.db, self.key_name, self.path.encode() + b"\0" + body, act
-        )
+        result, replay = await idempotency.once(self.host.db, self.key_name, self.path.encode() + b"\0" + body, act)
         return result if replay is None else Reply(replay, headers=(idempotency.REPLAYED,))
 
     def _binding(self) -> str:

@@ -243,9 +243,9 @@ _OPTION = re.compile(rb"""\s*;\s*([\w!#$%&'+.^`|~-]+\*?)\s*=\s*("(?:[^"\\]|\\.)*
 
 
 def _options(value: bytes) -> tuple[str, dict[str, str]]:
-    """A header such as ``form-data; name="x"`` as its first word and its options. InvalidRequest.
+    r"""A header such as ``form-data; name="x"`` as its first word and its options. InvalidRequest.
 
-    In quotes, ``\\"`` and ``\\\\`` stand for the character after the backslash and every other backslash for itself, as
+    In quotes, ``\"`` and ``\\`` stand for the character after the backslash and every other backslash for itself, as
     browsers send it. The extended notation (``filename*=``) is forbidden in forms (RFC 7578 §4.2) and passed over.
     """
     kind, _, _ = value.partition(b";")
@@ -270,7 +270,7 @@ def _options(value: bytes) -> tuple[str, dict[str, str]]:
 
 def plain(kind: type[S], texts: Mapping[str, str]) -> S:
     """The plain fields of a form as the route's ``upload`` Struct; its file fields are left empty. InvalidRequest."""
-    files = {name: [] if many else b"" for name, many in file_fields(kind).items()}
+    files: dict[str, Any] = {name: [] if many else b"" for name, many in file_fields(kind).items()}
     try:
         return msgspec.convert({**texts, **files}, kind, strict=False)
     except msgspec.ValidationError as exc:

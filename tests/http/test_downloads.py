@@ -120,7 +120,9 @@ def test_a_caller_who_leaves_while_nothing_comes_is_noticed(still_api: Api) -> N
 
 def fetch(api: Api, headers: dict[str, str] | None = None, **facts: Any) -> Response:
     async def handle(req: Request) -> Reply:
-        return attachment(req, location, **{"filename": "a.txt", "media_type": "text/html", "size": len(BYTES), **facts})
+        return attachment(
+            req, location, **{"filename": "a.txt", "media_type": "text/html", "size": len(BYTES), **facts}
+        )
 
     async def keep() -> str:
         async with api.house.blobs.write("tests") as writer:

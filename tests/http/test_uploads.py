@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from hashlib import sha256
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -91,7 +92,9 @@ def seen(*fields: Field) -> list[list[Any]]:
     ]
 
 
-def send(api: Api, body: bytes | Sequence[bytes], content_type: str = f"multipart/form-data; boundary={BOUNDARY}") -> Response:
+def send(
+    api: Api, body: bytes | Sequence[bytes], content_type: str = f"multipart/form-data; boundary={BOUNDARY}"
+) -> Response:
     return api.post("/look", raw=body, headers={"content-type": content_type})
 
 
@@ -113,7 +116,9 @@ def test_a_part_that_is_not_read_is_passed_over(still: Api) -> None:
 
 CONTENT = st.one_of(
     st.binary(max_size=300),
-    st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b"-", b"--", BOUNDARY.encode()[:-1], b"x"]), max_size=30).map(b"".join),
+    st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b"-", b"--", BOUNDARY.encode()[:-1], b"x"]), max_size=30).map(
+        b"".join
+    ),
 )
 
 
@@ -123,7 +128,7 @@ def test_it_does_not_matter_where_the_network_cuts(still: Api, contents: list[by
     fields = [file(content, f"{number}.bin", "a/b") for number, content in enumerate(contents)]
     body, content_type = encode(fields)
     edges = sorted({0, len(body), *(cut % (len(body) + 1) for cut in cuts)})
-    pieces = [body[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [body[a:b] for a, b in pairwise(edges)]
     assert send(still, pieces, content_type).ok()["parts"] == seen(*fields)
 
 
@@ -176,7 +181,7 @@ def test_a_form_has_at_most_a_thousand_parts(still: Api) -> None:
      ('"a;b=c"', "a;b=c"), ('"../../etc/passwd"', "../../etc/passwd"), ("\"x\"; filename*=utf-8''y", "x")],
 )  # fmt: skip
 def test_a_file_name_is_told_as_it_was_sent(still: Api, sent: str, name: str) -> None:
-    body = f'--{BOUNDARY}\r\ncontent-disposition: FORM-DATA; NAME=file; filename={sent}\r\n\r\n\r\n--{BOUNDARY}--'
+    body = f"--{BOUNDARY}\r\ncontent-disposition: FORM-DATA; NAME=file; filename={sent}\r\n\r\n\r\n--{BOUNDARY}--"
     [part] = send(still, body.encode()).ok()["parts"]
     assert part[:2] == ["file", name]
 

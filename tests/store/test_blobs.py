@@ -7,7 +7,7 @@ import stat
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pytest
 
@@ -117,7 +117,9 @@ def test_an_object_that_is_gone_cannot_be_read_and_can_be_removed_again(place: P
             place.get(location)
 
 
-@pytest.mark.parametrize("location", ["", "x", "../../etc/passwd", "files/../../x", "/etc/passwd", "files/2026-03-02/x"])
+@pytest.mark.parametrize(
+    "location", ["", "x", "../../etc/passwd", "files/../../x", "/etc/passwd", "files/2026-03-02/x"]
+)
 def test_what_is_no_location_is_not_looked_for(place: Place, location: str) -> None:
     with pytest.raises(Unavailable):
         place.get(location)
@@ -227,7 +229,7 @@ def test_bytes_names_and_folders_are_flushed_before_the_answer(folder: Place, mo
     fsync = os.fsync
 
     def note(file: int) -> None:
-        flushed.append(os.readlink(f"/proc/self/fd/{file}"))
+        flushed.append(str(Path(f"/proc/self/fd/{file}").readlink()))
         fsync(file)
 
     monkeypatch.setattr(os, "fsync", note)

@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager, suppress
 from hashlib import sha256
 from io import FileIO
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 from rota.base.clock import Clock
 from rota.base.errors import DiskFull, Fault, Unavailable
