@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from rota.base.policy import Policy
 from rota.base.key_file import LazySealer
+from rota.base.policy import Policy
 from rota.resources.agents.skills import Skill
 from rota.resources.agents.versions import Facts as AgentFacts
 from rota.resources.agents.versions import Traits

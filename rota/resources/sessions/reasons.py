@@ -159,15 +159,8 @@ def _skills(wish: Wish, team: Sequence[Member], found: References) -> Iterator[S
         skill = found.skill_facts.get(skill_id)
         if skill is None or skill.workspace_id != wish.workspace_id:
             yield refusals.SkillNotFound(skill_id, None if version == skills.LATEST else version)
-        elif resolve(skill, version) is None:
+        elif not skill.has(version):
             yield refusals.SkillNotFound(skill_id, version)
-
-
-def resolve(skill: skills.Facts, version: str) -> str | None:
-    """The id of the version that is meant, ``latest`` looked up; None if there is none."""
-    if version == skills.LATEST:
-        return skill.latest_version_id
-    return version if version in skill.versions else None
 
 
 @lru_cache(4096)

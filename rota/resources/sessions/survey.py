@@ -14,7 +14,7 @@ from rota.resources.agents import actions as agents
 from rota.resources.environments.wire import Config, Limited, SelfHosted
 from rota.resources.sessions import mounts, refusals
 from rota.resources.sessions.mounts import FileParam, MemoryStoreParam, RepositoryParam
-from rota.resources.sessions.reasons import References, Wish, host_of, reasons, resolve
+from rota.resources.sessions.reasons import References, Wish, host_of, reasons
 from rota.resources.sessions.refusals import SessionRefusal
 from rota.resources.skills.actions import LATEST
 
@@ -204,8 +204,10 @@ def _skills(wish: Wish, team: Sequence[agents.Traits], found: References) -> Ite
                 yield "skill", name, "prebuilt"
                 continue
             skill = found.skill_facts.get(named.skill_id)
-            version = (
-                None if skill is None or skill.workspace_id != wish.workspace_id else resolve(skill, named.version)
-            )
-            text = "not found" if version is None else f"latest is {version}" if named.version == LATEST else "there"
+            if skill is None or skill.workspace_id != wish.workspace_id or not skill.has(named.version):
+                text = "not found"
+            elif named.version == LATEST:
+                text = f"latest is {skill.latest_version_id}"
+            else:
+                text = "there"
             yield "skill", name, text
