@@ -18,6 +18,7 @@ from rota.http import probes, sql
 from rota.http.admit import Admission
 from rota.http.app import App
 from rota.http.route import Route
+from rota.outgoing import guard
 from rota.resources.workspaces import keys
 from rota.store.db import Db, open_db
 from rota.store.tx import Tx
@@ -65,6 +66,7 @@ def _cursor_key(tx: Tx) -> bytes:
 async def build(settings: Settings, clock: Clock | None = None) -> AsyncGenerator[House]:
     """Open the house for the length of a ``with``. Unusable if it cannot be opened as configured."""
     clock = clock or SystemClock()
+    guard.allowed(settings.allow_private_hosts)  # a list that cannot be understood stops the start, not some request
     db = open_store(settings, serving=True, clock=clock)
     try:
         cursors = Cursors(await db.write(_cursor_key))
