@@ -22,6 +22,7 @@ from rota.http.limit import limiter
 from rota.http.metrics import Count
 from rota.http.route import Route
 from rota.queue.chore import Tools
+from rota.outgoing import guard
 from rota.resources.workspaces import keys
 from rota.scheduler.sweeper import Sweeper
 from rota.store.blob import Blobs
@@ -117,6 +118,7 @@ def _cursor_key(tx: Tx) -> bytes:
 async def build(settings: Settings, clock: Clock | None = None) -> AsyncGenerator[House]:
     """Open the house for the length of a ``with``. Unusable if it cannot be opened as configured."""
     clock = clock or SystemClock()
+    guard.allowed(settings.allow_private_hosts)  # a list that cannot be understood stops the start, not some request
     blobs = open_place(settings, clock)
     db = open_store(settings, serving=True, clock=clock)
     try:

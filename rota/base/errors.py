@@ -153,5 +153,14 @@ class DiskFull(Unavailable):
     retry_after = 30
 
 
+class SealedAway(Fault):
+    """A stored secret cannot be opened, because its sealing key is not there (500). The text names the key."""
+
+    sentence = (
+        "A stored secret cannot be opened, because the server no longer has the key that it was sealed with. "
+        "Its operator can put the key back; the server's log names it."
+    )
+
+
 class Unusable(Exception):
     """The server or a command cannot start as it is configured. The text says what is wrong and how to mend it."""

@@ -29,6 +29,7 @@ from rota.base.log import redact
 from rota.base.settings import SECRETS, Settings, describe, load
 from rota.cli import show
 from rota.cli.options import as_json, setting_flags
+from rota.outgoing import guard
 from rota.resources.workspaces import keys
 from rota.store.db import sqlite_path
 from rota.store.standing import Standing, standing
@@ -105,9 +106,11 @@ def _sqlite() -> Finding:
 
 def _duties(settings: Settings) -> Finding:
     try:
-        return Finding("settings", "ok", f"duties: {', '.join(sorted(settings.roles))}")
+        duties = ", ".join(sorted(settings.roles))
+        guard.allowed(settings.allow_private_hosts)
     except Unusable as exc:
-        return Finding("settings", "wrong", str(exc), "Change --only or ROTA_ONLY.")
+        return Finding("settings", "wrong", str(exc), "Change or remove that setting.")
+    return Finding("settings", "ok", f"duties: {duties}")
 
 
 def _folder(settings: Settings) -> Finding:

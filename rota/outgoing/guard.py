@@ -128,13 +128,13 @@ def parse(url: str) -> Target:
     parts = _AUTHORITY.fullmatch(authority)
     if parts is None or (parts[2] is not None and int(parts[2]) > 65535):
         raise ForbiddenAddress("the URL names no host, or a port that is none")
-    host, address = _host(parts[1])
+    name, address = host(parts[1])
     port = _DEFAULT_PORTS[scheme] if parts[2] is None else int(parts[2])
-    return Target(scheme, host, port, path if path.startswith("/") else "/" + path, address)
+    return Target(scheme, name, port, path if path.startswith("/") else "/" + path, address)
 
 
-def _host(text: str) -> tuple[str, Address | None]:
-    """A host's one spelling, and its address if it is one. ForbiddenAddress."""
+def host(text: str) -> tuple[str, Address | None]:
+    """A host's one spelling, and its address if it is one (of version 6 in brackets). ForbiddenAddress."""
     if text.startswith("["):
         try:
             address = IPv6Address(text[1:-1])
@@ -252,5 +252,5 @@ def _entry(entry: str) -> tuple[str | Network, int | None]:
     port = None if match is None or match[2] is None else int(match[2])
     if match is None or (port or 1) > 65535:
         raise ValueError("it names no host, or a port that is none")
-    host, address = _host(match[1])
-    return (host if address is None else ip_network(address)), port
+    name, address = host(match[1])
+    return (name if address is None else ip_network(address)), port

@@ -12,6 +12,7 @@ from typing import TypeAlias
 from rota.base import ids
 from rota.base.clock import DAY
 from rota.base.who import Who
+from rota.base.wire import encode
 from rota.queue import sql
 from rota.store.tx import Tx
 
@@ -37,10 +38,14 @@ def consult(tx: Tx, who: Who, event: str, resource_id: str) -> None:
         subscriber(tx, who, resource_id)
 
 
-def announce(tx: Tx, who: Who, event: str, *resource_ids: str) -> None:
-    """Say that ``event`` (``agent.archived``) happened to each of these resources."""
+def announce(tx: Tx, who: Who, event: str, *resource_ids: str, data: dict[str, str] | None = None) -> None:
+    """Say that ``event`` (``agent.archived``) happened to each of these resources.
+
+    ``data`` is what the event tells beside their ids, under the names of the wire (``vault_id``, ``session_thread_id``).
+    """
+    text = None if data is None else encode(data).decode()
     rows = [
-        (ids.new(ids.WEBHOOK_EVENT), tx.now, who.organization_id, who.workspace_id, event, resource_id)
+        (ids.new(ids.WEBHOOK_EVENT), tx.now, who.organization_id, who.workspace_id, event, resource_id, text)
         for resource_id in resource_ids
     ]
     tx.insert(sql.ANNOUNCE, rows)

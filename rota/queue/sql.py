@@ -12,6 +12,7 @@ ANNOUNCE = Insert(
         "workspace_id": "text",
         "event": "text",
         "resource_id": "text",
+        "data": "text",
     },
 )
 DROP_OLD = Query("Forget announcements that nobody fetched in time.", "DELETE FROM outbox WHERE created_at < :before")
