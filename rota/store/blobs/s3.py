@@ -11,6 +11,7 @@ import importlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from hashlib import sha256
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -92,8 +93,9 @@ class S3Blobs:
         below = f"{self._above}{prefix}/"
         after = f"{below}{names.day(since)}/{since:016}"
         while True:
-            at = after
-            page = await self.run(lambda: self.client.list_objects_v2(Bucket=self.bucket, Prefix=below, StartAfter=at))
+            page: Any = await self.run(
+                partial(self.client.list_objects_v2, Bucket=self.bucket, Prefix=below, StartAfter=after)
+            )
             for entry in page.get("Contents", ()):
                 after = entry["Key"]
                 location = after.removeprefix(self._above)
