@@ -79,6 +79,12 @@ class TooLarge(Refusal):
     type = "request_too_large"
 
 
+class RangeNotSatisfiable(Refusal):
+    """The bytes that were asked for lie behind the end of the file (416)."""
+
+    status = 416
+
+
 class RateLimited(Refusal):
     """Over a limit per minute (429). ``retry_after`` is in whole seconds."""
 

@@ -14,10 +14,10 @@ from msgspec import Meta, Struct
 
 from rota.base.errors import Unusable
 
-SECRETS = frozenset({"bootstrap_api_key", "seal_key"})
+SECRETS = frozenset({"bootstrap_api_key", "s3_access_key_id", "s3_secret_access_key", "seal_key"})
 """Settings that come from the environment only."""
 
-ROLES = ("api",)
+ROLES = ("api", "scheduler")
 """The duties that one server can be limited to with ``--only``."""
 
 
@@ -39,7 +39,7 @@ class Settings(Struct, kw_only=True, frozen=True):
     ] = None
     data_dir: Annotated[
         str,
-        Meta(description="Folder for the embedded database and the sealing key."),
+        Meta(description="Folder for the embedded database, the sealing key and the bytes of files."),
     ] = msgspec.field(default_factory=_default_data_dir)
     only: Annotated[
         str | None,
@@ -66,6 +66,22 @@ class Settings(Struct, kw_only=True, frozen=True):
         str | None,
         Meta(description="File with the sealing key. Default: `seal.key` in the data directory, made with mode 0600."),
     ] = None
+    blobs: Annotated[
+        str | None,
+        Meta(
+            description="Where the bytes of files are: `file:///path` or `s3://bucket/prefix`. Default: the folder `blobs` in "
+            "the data directory. Several servers on one database need one place that all of them reach."
+        ),
+    ] = None
+    s3_endpoint: Annotated[str | None, Meta(description="URL of an S3 service other than Amazon's.")] = None
+    s3_region: Annotated[str | None, Meta(description="Region of the bucket, where the service asks for one.")] = None
+    s3_access_key_id: Annotated[
+        str | None,
+        Meta(
+            description="Key id for S3. Default: what Amazon's own tools would use (`AWS_*` variables, a profile, a role)."
+        ),
+    ] = None
+    s3_secret_access_key: Annotated[str | None, Meta(description="The secret that goes with the key id for S3.")] = None
     sqlite_synchronous: Annotated[
         Literal["FULL", "NORMAL"],
         Meta(
@@ -106,6 +122,11 @@ class Settings(Struct, kw_only=True, frozen=True):
     def database_url(self) -> str:
         """The database's URL, the default filled in."""
         return self.database or f"sqlite:///{Path(self.data_dir).expanduser().absolute() / 'rota.db'}"
+
+    @property
+    def blobs_url(self) -> str:
+        """The URL of the place for files, the default filled in."""
+        return self.blobs or (Path(self.data_dir).expanduser().absolute() / "blobs").as_uri()
 
     @property
     def seal_key_path(self) -> Path:

@@ -26,7 +26,7 @@ from rota import main
 from rota.base.errors import Fault, Refusal, Unusable
 from rota.base.log import redact
 from rota.base.seal import parse_key
-from rota.base.settings import Settings, describe, load
+from rota.base.settings import SECRETS, Settings, describe, load
 from rota.cli import show
 from rota.cli.options import as_json, setting_flags
 from rota.resources.workspaces import keys
@@ -39,7 +39,6 @@ _PYTHON = (3, 11)
 _SQLITE = (3, 37, 0)
 _TIGHT = 1 << 30
 _FULL = 100 << 20
-_SECRET = ("seal_key", "bootstrap_api_key")
 _STYLE = {"ok": "green", "note": "yellow", "wrong": "bold red"}
 
 
@@ -274,7 +273,7 @@ def _shown(settings: Settings) -> dict[str, str]:
     shown: dict[str, str] = {}
     for described in describe():
         value = values[described.name]
-        if described.name in _SECRET:
+        if described.name in SECRETS:
             shown[described.name] = "set" if value else "not set"
         elif described.name == "database":
             shown[described.name] = _without_password(settings.database_url)

@@ -104,13 +104,18 @@ async def _serve(settings: Settings) -> None:
     with contextlib.closing(_bind(settings.host, settings.port)) as listener:
         async with main.build(settings) as house:
             await _begin(settings, house)
+
+            def ready() -> None:
+                house.start()
+                _say(f"rota is listening on {_address(settings.host, listener)}")
+
             server = _Server(
                 Config(
                     house.app, http=_Protocol, ws="none", lifespan="off", interface="asgi3", log_config=None,
                     access_log=False, server_header=False, proxy_headers=False, backlog=_BACKLOG,
                     timeout_keep_alive=_KEEP_ALIVE, timeout_graceful_shutdown=settings.shutdown_seconds,
                 ),
-                ready=lambda: _say(f"rota is listening on {_address(settings.host, listener)}"),
+                ready=ready,
             )  # fmt: skip
             _stop_on_signals(house, server)
             try:

@@ -1,7 +1,8 @@
 """The application: a request comes in as bytes and leaves as bytes.
 
 Promises: every response carries a request id; whatever a client sends, the answer is never an unhandled traceback; a body
-over the limit is refused before it is read. Order of a request: find the route, admit the caller, decode, handle, encode.
+over the limit is refused before it is read. Order of a request: find the route, admit the caller, decode, handle, encode; a
+form is handed to the handler unread. A reply in chunks that breaks off never looks whole.
 Plain ASGI, because a framework's routing and wrapping cost more than the work behind most routes (measured: 27 µs a request
 bare, 75 with a list of 61 regular expressions, 141 in the usual framework).
 """
@@ -9,7 +10,8 @@ bare, 75 with a list of 61 regular expressions, 141 in the usual framework).
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeAlias, get_args
@@ -18,7 +20,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from rota.base import ids, log
-from rota.base.errors import Fault, InvalidRequest, Refusal, TooLarge
+from rota.base.errors import Fault, InvalidRequest, Refusal
 from rota.base.page import Cursors
 from rota.base.policy import Policy
 from rota.base.who import Who
@@ -27,16 +29,19 @@ from rota.http import errors, idempotency
 from rota.http.admit import Admission
 from rota.http.request import Reply, Request
 from rota.http.route import Route, Router
+from rota.http.upload import Form, too_large
+from rota.store.blob import Blobs
 from rota.store.db import Db
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-MAX_BODY = 32 * 1024 * 1024
 _LONG_BODY = 256 * 1024
 _MAX_BETA = 4096
 _MAX_HEADERS = 64 * 1024
+_LINGER, _SILENCE = 5.0, 1.0
+"""Seconds for which the rest of a refused form is still taken in, and how long it may pause meanwhile."""
 _DATE = re.compile(r"\d{4}-")
 _NOBODY = Who(organization_id="", workspace_id="", key_id="")
 _logger = log.get("http")
@@ -45,9 +50,12 @@ _logger = log.get("http")
 class App:
     """The ASGI application over a list of routes."""
 
-    def __init__(self, routes: list[Route], db: Db, admission: Admission, cursors: Cursors, policy: Policy) -> None:
+    def __init__(
+        self, routes: list[Route], db: Db, admission: Admission, cursors: Cursors, policy: Policy, blobs: Blobs
+    ) -> None:
         self.router = Router(routes)
         self.db = db
+        self.blobs = blobs
         self.cursors = cursors
         self.policy = policy
         self.under_way: set[idempotency.Name] = set()
@@ -60,6 +68,7 @@ class App:
         started = time.perf_counter()
         request_id = ids.new(ids.REQUEST)
         route: Route | None = None
+        request: Request | None = None
         who = _NOBODY
         try:
             path: str = scope["path"].replace("\0", "\ufffd")  # which no id has, and PostgreSQL takes no NUL
@@ -70,27 +79,61 @@ class App:
                 who = await self._admission.admit(route, headers)
             request = Request(self, route, who, params, path)
             await _load(request, scope, headers, receive)
-            result = await route.handle(request)
+            if request.idempotency_key is None:
+                result = await route.handle(request)
+            else:
+                with idempotency.claimed(self.under_way, request.key_name):
+                    result = await route.handle(request)
             reply = result if isinstance(result, Reply) else Reply(encode(result))
         except Refusal as refusal:
             reply = errors.reply(refusal, request_id)
         except Exception as exc:
             self._report(exc, request_id, route)
             reply = errors.reply(exc, request_id)
-        head = [
-            (b"content-type", reply.content_type),
-            (b"content-length", str(len(reply.body)).encode()),
-            (b"request-id", request_id.encode()),
-            *reply.headers,
-        ]
+        head = [(b"content-type", reply.content_type), (b"request-id", request_id.encode()), *reply.headers]
+        length = len(reply.body) if reply.chunks is None else reply.length
+        if length is not None:
+            head.append((b"content-length", str(length).encode()))
         if who is not _NOBODY and route is not None and route.id_headers:
             head.append((b"anthropic-organization-id", who.organization_id.encode()))
             if who.workspace_id:
                 head.append((b"anthropic-workspace-id", who.workspace_id.encode()))
+        unread = route is not None and route.upload is not None and _is_unread(request)
+        if unread and reply.status != 413:
+            head.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": reply.status, "headers": head})
-        await send({"type": "http.response.body", "body": reply.body})
+        if reply.chunks is not None:
+            await self._stream(reply, receive, send, request_id, route)
+        elif unread:
+            await send({"type": "http.response.body", "body": reply.body, "more_body": True})
+            await _drain(receive)
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            await send({"type": "http.response.body", "body": reply.body})
         if route is not None:
             route.tally.add(reply.status, time.perf_counter() - started)
+
+    async def _stream(self, reply: Reply, receive: Receive, send: Send, request_id: str, route: Route | None) -> None:
+        """Send a reply's chunks, until they end, fail, or nobody is there to take them.
+
+        After a failure the last message is not sent: the server below then closes the connection.
+        """
+        assert reply.chunks is not None
+        gone = asyncio.ensure_future(_departure(receive))
+        pump = asyncio.ensure_future(_pump(reply.chunks, reply.length, send))
+        try:
+            await asyncio.wait((pump, gone), return_when=asyncio.FIRST_COMPLETED)
+            if pump.done():
+                pump.result()
+                await send({"type": "http.response.body", "body": b""})
+        except Exception as exc:
+            self._report(exc, request_id, route)
+        finally:
+            gone.cancel()
+            pump.cancel()
+            await asyncio.gather(pump, gone, return_exceptions=True)
+            if (close := getattr(reply.chunks, "aclose", None)) is not None:
+                await close()
 
     def _report(self, error: Exception, request_id: str, route: Route | None) -> None:
         name = route.name if route else None
@@ -110,20 +153,59 @@ def _check_headers(headers: dict[bytes, bytes]) -> None:
         raise InvalidRequest("the request's headers are too large: at most 100 of together 64 KiB")
 
 
+async def _pump(chunks: AsyncIterator[bytes], length: int | None, send: Send) -> None:
+    """Send chunks as they come. Fault if they are not as many bytes together as was announced."""
+    sent = 0
+    async for chunk in chunks:
+        sent += len(chunk)
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    if length is not None and sent != length:
+        raise Fault(f"a reply of {length} bytes had {sent}")
+
+
+async def _departure(receive: Receive) -> None:
+    """Wait until the caller has gone away."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _is_unread(request: Request | None) -> bool:
+    return request is None or request.form is None or request.form.unread
+
+
+async def _drain(receive: Receive) -> None:
+    """Take in, for a while, what a caller goes on sending after the refusal of a form.
+
+    Whoever sends 500 MB looks for an answer at the end; a connection closed before would be all that they see.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _LINGER
+    with suppress(TimeoutError):
+        while (left := deadline - loop.time()) > 0:
+            message = await asyncio.wait_for(receive(), min(left, _SILENCE))
+            if not message.get("more_body"):
+                return
+
+
 async def _load(request: Request, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> None:
     """Read and decode what the route asks for."""
     route = request.route
     size = headers.get(b"content-length", b"0")
     if not size.isdigit():
         raise InvalidRequest("content-length: must be a number of bytes")
-    if len(size) > 18 or int(size) > MAX_BODY:
-        raise _too_large()
+    if len(size) > 18 or int(size) > route.max_body:
+        raise too_large(route.max_body)
+    request.headers = scope["headers"]
     if route.query is not None:
         request.query = _query(scope["query_string"], route)
     if route.creates and (key := headers.get(b"idempotency-key")) is not None:
         request.idempotency_key = idempotency.check(key.decode("latin-1"))
-    if route.body is not None or request.idempotency_key is not None:
-        request.raw_body = await _read(receive)
+    if route.upload is not None:
+        content_type = headers.get(b"content-type", b"").decode("latin-1")
+        digests = request.idempotency_key is not None
+        request.form = Form(receive, content_type, limit=route.max_body, digests=digests)
+    elif route.body is not None or request.idempotency_key is not None:
+        request.raw_body = await _read(receive, route.max_body)
         if route.body is not None:
             if len(request.raw_body) < _LONG_BODY:
                 request.body = decode(request.raw_body, route.body, route.dialect)
@@ -131,28 +213,24 @@ async def _load(request: Request, scope: Scope, headers: dict[bytes, bytes], rec
                 request.body = await asyncio.to_thread(decode, request.raw_body, route.body, route.dialect)
 
 
-async def _read(receive: Receive) -> bytes:
+async def _read(receive: Receive, limit: int) -> bytes:
     message = await receive()
     body: bytes = message.get("body", b"")
-    if len(body) > MAX_BODY:
-        raise _too_large()
+    if len(body) > limit:
+        raise too_large(limit)
     if message.get("more_body"):
         parts, total = [body], len(body)
         while message.get("more_body"):
             message = await receive()
             part: bytes = message.get("body", b"")
             total += len(part)
-            if total > MAX_BODY:
-                raise _too_large()
+            if total > limit:
+                raise too_large(limit)
             parts.append(part)
         body = b"".join(parts)
     if message["type"] == "http.disconnect":
         raise InvalidRequest("the request ended before its body was complete")
     return body
-
-
-def _too_large() -> TooLarge:
-    return TooLarge(f"The request body is larger than {MAX_BODY // 1024 // 1024} MB.")
 
 
 def _query(text: bytes, route: Route) -> Any:

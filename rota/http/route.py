@@ -20,12 +20,17 @@ Access: TypeAlias = Literal["workspace", "organization", "admin", "public"]
 """``workspace``: a workspace key. ``organization``: a workspace key or an admin key. ``admin``: an admin key. ``public``: none."""
 
 
+MAX_BODY = 32 * 1024 * 1024
+
+
 @dataclass(frozen=True, eq=False)
 class Route:
     """One operation.
 
     ``name`` is ``noun.verb`` (nouns may nest: ``agents.versions.list``) and becomes the operation id and the CLI verb.
-    ``body`` and ``query`` are the Structs that come in, ``returns`` the Struct that goes out (an item's, if ``paged``).
+    ``body`` and ``query`` are the Structs that come in, ``returns`` the Struct that goes out (an item's, if ``paged``); ``str``
+    is plain text, ``bytes`` a file. ``upload`` is the Struct that describes a form (``multipart/form-data``): its ``bytes``
+    fields are files. ``max_body`` bounds what comes in, in bytes.
     ``writes`` is refused for an archived workspace or a disabled organization, ``creates`` takes an Idempotency-Key.
     ``id_headers`` tells whether responses name the organization and workspace (contract, response headers).
     """
@@ -37,6 +42,7 @@ class Route:
     handle: Handler
     returns: Any
     body: type | None = None
+    upload: type[Struct] | None = None
     query: type[Struct] | None = None
     dialect: Dialect = "path"
     access: Access = "workspace"
@@ -44,6 +50,7 @@ class Route:
     writes: bool = False
     creates: bool = False
     id_headers: bool = True
+    max_body: int = MAX_BODY
     tally: "Tally" = field(default_factory=lambda: Tally(), repr=False)
 
     @property

@@ -49,13 +49,14 @@ def test_a_route_is_a_command_with_an_argument_for_each_parameter_and_an_option_
         f"path_{p}" for p in route.parameters
     ]
     options = {name for each in command.params if isinstance(each, click.Option) for name in each.opts}
-    for kind in (route.query, route.body):
+    for kind in (route.query, route.body, route.upload):
         if kind is not None and hasattr(kind, "__struct_fields__"):
             for field in msgspec.structs.fields(kind):
                 plain = field.encode_name.replace("[]", "").replace("[", "-").replace("]", "").replace("_", "-")
                 assert f"--{plain}" in options or f"--set-{plain}" in options
     assert {"--json", "--url", "--api-key"} <= options
     assert ("--data" in options) == (route.body is not None)
+    assert ("--output" in options) == (route.returns is bytes)
     assert ("--idempotency-key" in options) == route.creates
 
 

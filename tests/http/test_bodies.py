@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from rota.base.wire import MAX_DEPTH
-from rota.http.app import MAX_BODY
+from rota.http.route import MAX_BODY
 from tests.api import Api
 
 PARSE = "Failed to parse request body: "
