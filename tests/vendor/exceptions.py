@@ -137,7 +137,28 @@ _NAME = Step(
     _in_body(name="x"),
 )
 
+_NO_MODEL = Step("the limits of a model called `model`", r"The model model has no rate limits", _without("model"))
+_NO_OUTSIDE_KEY = Step(
+    "a key that is held elsewhere", r"external_key_id: keys held outside are not supported", _without("external_key_id")
+)
+_NO_PROFILE = Step("a user profile", r"user_profile_id: user profiles are not supported", _without("user_profile_id"))
+_ONE_WAY = Step("a list walked both ways at once", r"give after_id or before_id, not both", _without("before_id"))
+_NO_NEIGHBOUR = Step(
+    "a neighbour called `after_id`", r"after_id: (API key|Workspace) `?after_id`? not found", _without("after_id")
+)
+
 CASES = (
+    Case(r"organization/test_rate_limits.py::test_method_list_with_all_params", _ANY, (_NO_MODEL, _NO_CURSOR)),
+    Case(r"workspaces/test_rate_limits.py::test_method_list_with_all_params", _ANY, (_NO_CURSOR,)),
+    Case(r"organization/test_workspaces.py::test_method_(create|update)_with_all_params", r"1\..*", (_NO_OUTSIDE_KEY,)),
+    Case(
+        r"organization/test_workspaces.py::test_method_(create|update)_with_all_params",
+        _ANY,
+        (_NO_OUTSIDE_KEY, _NO_PROFILE),
+    ),
+    Case(
+        r"organization/test_(workspaces|api_keys).py::test_method_list_with_all_params", _ANY, (_ONE_WAY, _NO_NEIGHBOUR)
+    ),
     Case(
         r"memory_stores/test_memories.py::test_method_list_with_all_params",
         _ANY,

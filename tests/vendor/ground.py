@@ -6,6 +6,7 @@ Used by the plug-in too, so it needs nothing but the standard library.
 """
 
 import sqlite3
+from hashlib import sha256
 from typing import Any
 
 _KEPT = {"installation", "migrations", "stamps"}
@@ -15,7 +16,8 @@ _KEPT = {"installation", "migrations", "stamps"}
 class Ground:
     """The database of one live server, and the copy of its tables that it is brought back to."""
 
-    def __init__(self, database: str, seed: str) -> None:
+    def __init__(self, database: str, seed: str, key: str) -> None:
+        self._digest = sha256(key.encode()).hexdigest()
         self._connection = sqlite3.connect(database, isolation_level=None, uri=True)
         for pragma in ("busy_timeout = 10000", "synchronous = OFF"):
             self._connection.execute(f"PRAGMA {pragma}")
@@ -29,19 +31,26 @@ class Ground:
             )
             if name not in _KEPT
         ]
-        self._version: Any = None
+        self._state: tuple[Any, bool] = (None, False)
 
-    def restore(self) -> None:
-        """Bring the tables back, if anyone has committed since the last time."""
+    def restore(self, *, admin: bool = False) -> None:
+        """Bring the tables back, if anyone has committed since the last time; make the callers' key what it must be."""
         [number] = self._connection.execute("PRAGMA data_version").fetchone()
-        if number == self._version:
+        if (number, admin) == self._state:
             return
         self._connection.execute("BEGIN IMMEDIATE")
         for table in self._tables:
             self._connection.execute(f"DELETE FROM main.{table}")
             self._connection.execute(f"INSERT INTO main.{table} SELECT * FROM seed.{table}")
+        if admin:
+            self._connection.execute(
+                "UPDATE main.keys SET scope = 'admin', workspace_id = NULL WHERE digest = ?", (self._digest,)
+            )
+        if admin != self._state[1]:  # the server remembers keys until it is told
+            self._connection.execute("UPDATE main.stamps SET value = value + 1 WHERE topic = 'keys'")
         self._connection.execute("COMMIT")
-        [self._version] = self._connection.execute("PRAGMA data_version").fetchone()
+        [number] = self._connection.execute("PRAGMA data_version").fetchone()
+        self._state = (number, admin)
 
     def close(self) -> None:
         """Let go of the database."""

@@ -117,8 +117,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Bring the seed back."""
     global _ground, _walk
     if _ground is None:
-        _ground = Ground(_server["database"], _server["seed"])
-    _ground.restore()
+        _ground = Ground(**{name: _server[name] for name in ("database", "seed", "key")})
+    _ground.restore(admin=families.family_of(item.nodeid) in families.ADMIN)
     _walk = Walk(item.nodeid)
 
 

@@ -37,11 +37,13 @@ class Result(NamedTuple):
 def run(version: str, names: Sequence[str], folder: Path, servers: int = 2) -> list[Result]:
     """Run a version's tests of the named families below ``folder``, each test process with a server of its own."""
     of = suite(version)
+    paths = [str(path) for name in names for path in families.paths(of.folder, name)]
+    if not paths:  # an older version may not know any of the families
+        return []
     seeded = seed(folder / "seed")
     report = folder / "report.jsonl"
     with ExitStack() as stack:
         told = [_serve(stack, folder, number, seeded) for number in range(servers)]
-        paths = [str(path) for name in names for path in families.paths(of.folder, name)]
         options = ["-p", "restoring", "-p", "no:cacheprovider", "-n", str(servers), "--tb=short", "-q"]
         variables = {"SUITE_SERVERS": json.dumps(told), "SUITE_REPORT": str(report)}
         done = subprocess.run(
@@ -65,7 +67,7 @@ def _serve(stack: ExitStack, folder: Path, number: int, seeded: Path) -> dict[st
     place = folder / f"server-{number}"
     shutil.copytree(seeded.parent, place / "data")
     server = stack.enter_context(Server(place, key=KEY, **SETTINGS))
-    return {"url": server.url, "database": str(place / "data" / seeded.name), "seed": str(seeded)}
+    return {"url": server.url, "database": str(place / "data" / seeded.name), "seed": str(seeded), "key": KEY}
 
 
 def _results(lines: Sequence[dict[str, Any]]) -> Iterator[Result]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.acceptance.server import Server
+from tests.cli.process import answer
 from tests.vendor.exceptions import CONTENT
 
 KEY = "my-anthropic-api-key"
@@ -45,6 +46,7 @@ def _make(server: Server) -> Iterator[tuple[str, str]]:
     """Make the things; each one's real id and the literal that it is to have."""
     served = server.ask("GET", "/openapi.json").ok()["paths"]
     yield server.ask("GET", "/v1/agents").headers["anthropic-workspace-id"], _WORKSPACE
+    yield from _organization(server)
     if "/v1/memory_stores" in served:
         yield from _memory_stores(server)
     yield from _runnable(server)
@@ -52,6 +54,14 @@ def _make(server: Server) -> Iterator[tuple[str, str]]:
 
 def _post(server: Server, path: str, /, **fields: Any) -> dict[str, Any]:
     return server.ask("POST", path, fields).ok()
+
+
+def _organization(server: Server) -> Iterator[tuple[str, str]]:
+    """A workspace beside the default one, and an API key of it."""
+    admin = answer("keys", "create", "--admin", *server.place)["key"]
+    workspace = server.ask("POST", "/v1/organizations/workspaces", {"name": "Another"}, key=admin).ok()
+    yield workspace["id"], "workspace_id"
+    yield answer("keys", "create", "--workspace", workspace["id"], *server.place)["id"], "api_key_id"
 
 
 def _memory_stores(server: Server) -> Iterator[tuple[str, str]]:

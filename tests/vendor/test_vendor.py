@@ -37,7 +37,7 @@ def test_the_seed_is_brought_back_beside_a_live_server(tmp_path: Path) -> None:
     (tmp_path / "seed" / "data").rename(tmp_path / "server" / "data")
     (tmp_path / "seed.db").write_bytes((tmp_path / "server" / "data" / seeded.name).read_bytes())
     with Server(tmp_path / "server", key=KEY, **SETTINGS) as server:
-        ground = Ground(str(tmp_path / "server" / "data" / seeded.name), str(tmp_path / "seed.db"))
+        ground = Ground(str(tmp_path / "server" / "data" / seeded.name), str(tmp_path / "seed.db"), KEY)
         agent = "/v1/agents/agent_011CZkYpogX7uDKUyvBTophP"
         before = server.ask("GET", agent).ok()
         for _ in range(2):
