@@ -88,7 +88,11 @@ class Home:
     _one: dict[str, Params] = field(default_factory=dict[str, Params])
 
     def __post_init__(self) -> None:
-        self._one["workspace"] = {"workspace_id": self.workspace_id}
+        self.forget()
+
+    def forget(self) -> None:
+        """Make everything anew from now on."""
+        self._one = {"workspace": {"workspace_id": self.workspace_id}}
 
     def key_for(self, route: Route) -> str:
         """The key that opens all of this organization that the route is about."""
