@@ -13,7 +13,10 @@ NEVER = "01AAAAAAAAAAAAAAAAAAAAAA"
 def form(*files: tuple[str, bytes], **fields: str) -> list[Field]:
     """The form with these files; without any, with one good SKILL.md."""
     parts = [file(data, path, "application/octet-stream", name="files[]") for path, data in files]
-    return [*(parts or form(("my-skill/SKILL.md", manifest()))), *(Field(name, text.encode()) for name, text in fields.items())]
+    return [
+        *(parts or form(("my-skill/SKILL.md", manifest()))),
+        *(Field(name, text.encode()) for name, text in fields.items()),
+    ]
 
 
 def upload(api: Api, *files: tuple[str, bytes], to: str = "/v1/skills", dated: bool = False, **fields: str) -> Response:
@@ -21,7 +24,9 @@ def upload(api: Api, *files: tuple[str, bytes], to: str = "/v1/skills", dated: b
     return api.post(to, form=form(*files, **fields), headers=DATED if dated else {})
 
 
-def skill(api: Api, name: str = "my-skill", *more: tuple[str, bytes], dated: bool = False, **fields: str) -> dict[str, Any]:
+def skill(
+    api: Api, name: str = "my-skill", *more: tuple[str, bytes], dated: bool = False, **fields: str
+) -> dict[str, Any]:
     """A new skill of this name."""
     return upload(api, (f"{name}/SKILL.md", manifest(name)), *more, dated=dated, **fields).ok()
 

@@ -153,7 +153,10 @@ def test_a_deleted_skill_takes_its_versions_and_archives_with_it(api: Api) -> No
     assert api.delete(f"/v1/skills/{made['id']}").ok() == {"id": made["id"], "type": "skill_deleted"}
     for path in ("", "/versions", "/versions/latest", f"/versions/{made['latest_version_id']}",
                  f"/versions/{made['latest_version_id']}/content"):  # fmt: skip
-        assert api.get(f"/v1/skills/{made['id']}{path}").refused(404, "not_found_error") == f"Skill not found: {made['id']}"
+        assert (
+            api.get(f"/v1/skills/{made['id']}{path}").refused(404, "not_found_error")
+            == f"Skill not found: {made['id']}"
+        )
     assert api.delete(f"/v1/skills/{made['id']}").refused(404, "not_found_error") == f"Skill not found: {made['id']}"
     assert blobs(api) == []
 
@@ -175,7 +178,9 @@ def blobs(api: Api) -> list[str]:
     return api.run(collect())
 
 
-@pytest.mark.parametrize("path", ["", "/versions", "/versions/latest", f"/versions/skver_{NEVER}", f"/versions/skver_{NEVER}/content"])
+@pytest.mark.parametrize(
+    "path", ["", "/versions", "/versions/latest", f"/versions/skver_{NEVER}", f"/versions/skver_{NEVER}/content"]
+)
 @pytest.mark.parametrize("skill_id", [f"skill_{NEVER}", "skill_x", "xlsx", "agent_x", "%2e%2e"])
 def test_an_unknown_skill_is_404(still_api: Api, skill_id: str, path: str) -> None:
     response = still_api.get(f"/v1/skills/{skill_id}{path}")
@@ -221,7 +226,11 @@ def test_a_prebuilt_skill_takes_no_versions(still_api: Api, name: str) -> None:
 
 
 def test_a_version_of_an_unknown_skill_is_refused_before_the_form_is_read(still_api: Api) -> None:
-    response = still_api.post(f"/v1/skills/skill_{NEVER}/versions", raw=b"no form", headers={"content-type": "multipart/form-data; boundary=x"})
+    response = still_api.post(
+        f"/v1/skills/skill_{NEVER}/versions",
+        raw=b"no form",
+        headers={"content-type": "multipart/form-data; boundary=x"},
+    )
     assert response.refused(404, "not_found_error") == f"Skill not found: skill_{NEVER}"
 
 
@@ -239,7 +248,9 @@ def test_lists_are_walked_page_by_page_newest_first(api: Api) -> None:
     assert seen == ids
     of = made[0]["id"]
     for n in range(3):
-        upload(api, ("skill-0/SKILL.md", manifest("skill-0")), ("skill-0/a", bytes([n])), to=f"/v1/skills/{of}/versions").ok()
+        upload(
+            api, ("skill-0/SKILL.md", manifest("skill-0")), ("skill-0/a", bytes([n])), to=f"/v1/skills/{of}/versions"
+        ).ok()
     first = api.get(f"/v1/skills/{of}/versions", query={"limit": 3}).ok()
     second = api.get(f"/v1/skills/{of}/versions", query={"limit": 3, "page": first["next_page"]}).ok()
     assert [len(first["data"]), len(second["data"]), second["next_page"]] == [3, 1, None]
@@ -279,7 +290,11 @@ def test_an_upload_with_an_idempotency_key_is_done_once(api: Api) -> None:
     assert again.ok() == first
     assert again.headers["idempotent-replayed"] == "true"
     assert len(api.get("/v1/skills").ok()["data"]) == 1
-    other = api.post("/v1/skills", form=form(("my-skill/SKILL.md", manifest(description="Other."))), headers={"idempotency-key": "once"})
+    other = api.post(
+        "/v1/skills",
+        form=form(("my-skill/SKILL.md", manifest(description="Other."))),
+        headers={"idempotency-key": "once"},
+    )
     assert "Idempotency-Key" in other.refused(400)
 
 
@@ -299,6 +314,9 @@ def test_a_number_is_never_given_twice_although_the_clock_goes_back(api: Api) ->
 def test_fields_that_are_not_known_are_passed_over(still_api: Api) -> None:
     made = upload(still_api, display_title="Ignored", description="Ignored", xyzzy="Ignored").ok()
     assert made["display_name"] == "my-skill"
-    sent = [*form(("still-skill/SKILL.md", manifest("still-skill"))), Field("display_name", b"ignored on this form" * 99)]
+    sent = [
+        *form(("still-skill/SKILL.md", manifest("still-skill"))),
+        Field("display_name", b"ignored on this form" * 99),
+    ]
     of = skill(still_api, "still-skill")
     still_api.post(f"/v1/skills/{of['id']}/versions", form=sent).ok()

@@ -65,7 +65,10 @@ def test_the_folder_is_shown_as_it_was_uploaded(still_api: Api) -> None:
 
 def test_a_title_cannot_be_given_twice_as_long_as_it_is_there(api: Api) -> None:
     made = skill(api, dated=True, display_title="Taken")
-    assert upload(api, dated=True, display_title="Taken").refused(400) == "Skill cannot reuse an existing display_title: Taken"
+    assert (
+        upload(api, dated=True, display_title="Taken").refused(400)
+        == "Skill cannot reuse an existing display_title: Taken"
+    )
     skill(api, display_name="Taken")  # today's clients may
     skill(api, dated=True)
     skill(api, dated=True)
@@ -90,10 +93,16 @@ def test_version_numbers_tell_the_time(api: Api) -> None:
     assert api.get(f"/v1/skills/{made['id']}", headers=DATED).ok()["latest_version"] == added["version"]
 
 
-@pytest.mark.parametrize("slot", ["latest", f"skver_{NEVER}", f"skill_version_{NEVER}", "1.0", "-1", "x", "9" * 19, "١"])
+@pytest.mark.parametrize(
+    "slot", ["latest", f"skver_{NEVER}", f"skill_version_{NEVER}", "1.0", "-1", "x", "9" * 19, "١"]
+)
 def test_a_version_is_addressed_by_its_number(still_api: Api, slot: str) -> None:
     path = f"/v1/skills/skill_{NEVER}/versions/{slot}"
-    calls = still_api.get(path, headers=DATED), still_api.delete(path, headers=DATED), still_api.get(f"{path}/content", headers=DATED)
+    calls = (
+        still_api.get(path, headers=DATED),
+        still_api.delete(path, headers=DATED),
+        still_api.get(f"{path}/content", headers=DATED),
+    )
     for response in calls:
         assert response.refused(400) == f"Invalid version format: {slot}"
 
@@ -104,7 +113,10 @@ def test_an_unknown_number_is_404(still_api: Api) -> None:
     missing = f"Skill version not found: {made['id']} version 1"
     assert still_api.get(path, headers=DATED).refused(404, "not_found_error") == missing
     assert still_api.delete(path, headers=DATED).refused(404, "not_found_error") == missing
-    assert still_api.get(f"{path}/content", headers=DATED).refused(404, "not_found_error") == f"Skill not found: {made['id']}"
+    assert (
+        still_api.get(f"{path}/content", headers=DATED).refused(404, "not_found_error")
+        == f"Skill not found: {made['id']}"
+    )
 
 
 def test_content_comes_by_number(api: Api) -> None:
@@ -174,6 +186,8 @@ def test_the_name_of_today_is_passed_over_and_the_title_has_its_limit(still_api:
 )
 def test_the_header_chooses_the_shape(still_api: Api, beta: str, dated: bool) -> None:
     made = skill(still_api)
-    assert ("latest_version" in still_api.get(f"/v1/skills/{made['id']}", headers={"anthropic-beta": beta}).ok()) is dated
+    assert (
+        "latest_version" in still_api.get(f"/v1/skills/{made['id']}", headers={"anthropic-beta": beta}).ok()
+    ) is dated
     asked = still_api.get(f"/v1/skills/{made['id']}", headers={"anthropic-beta": beta}, query={"beta": "true"}).ok()
     assert ("display_title" in asked) is dated
