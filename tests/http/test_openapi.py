@@ -12,6 +12,7 @@ from rota.http import openapi
 from rota.http.route import Route
 from rota.http.upload import file_fields
 from tests.api import HELLO, Api
+from tests.security.makers import furnished
 
 DOCUMENT: dict[str, Any] = json.loads(openapi.document(table.ROUTES, version="1.2.3"))
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
@@ -27,7 +28,7 @@ TYPES = {
 KEYWORDS = {
     "$ref", "additionalProperties", "anyOf", "const", "default", "description", "discriminator", "enum", "format", "items",
     "maxItems", "maxLength", "maxProperties", "maximum", "minItems", "minLength", "minimum", "pattern", "prefixItems",
-    "properties", "required", "title", "type",
+    "properties", "required", "title", "type", "writeOnly",
 }  # fmt: skip
 OPEN = {"Event"}
 """Events have more fields than the document lists, by their type; everything else is told in full."""
@@ -185,22 +186,19 @@ def test_what_is_served_is_what_the_document_says(sqlite_api: Api) -> None:
     failing = sqlite_api.deployment(resources=[{"type": "file", "file_id": "file_01x"}])
     run = sqlite_api.fire(failing)
     sqlite_api.post(f"/v1/deployments/{failing['id']}/pause").ok()
-    store = sqlite_api.memory_store()
-    memory = sqlite_api.memory(store, "/a/b")
-    [thread] = sqlite_api.get(f"/v1/sessions/{session}/threads").ok()["data"]
-    ids = {
-        "agent_id": agent["id"], "environment_id": environment["id"], "deployment_id": deployment["id"],
-        "deployment_run_id": run["id"], "session_id": session, "thread_id": thread["id"],
-        "workspace_id": sqlite_api.who.workspace_id, "api_key_id": sqlite_api.who.key_id, "memory_store_id": store["id"],
-        "memory_id": memory["id"], "memory_version_id": memory["memory_version_id"],
-    }  # fmt: skip
+    home = furnished(sqlite_api)
+    own = {"agent_id": agent["id"], "environment_id": environment["id"], "deployment_id": deployment["id"],
+           "deployment_run_id": run["id"], "session_id": session}  # fmt: skip
     checked = 0
     for path, method, operation in OPERATIONS:
         if method == "get":
             content = operation["responses"]["200"]["content"]
             if "application/json" not in content:
                 continue
-            body = sqlite_api.get(path.format(**ids)).ok()
+            names = re.findall(r"{(\w+)}", path)
+            made = home.params(names[-1].removesuffix("_id")) if names else {}
+            params = made if len(names) > 1 else made | {name: own[name] for name in names if name in own}
+            body = sqlite_api.get(path.format(**params)).ok()
             schema = content["application/json"]["schema"]
             assert misfits(body, schema) == [], path
             checked += 1

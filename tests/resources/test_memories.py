@@ -113,7 +113,7 @@ def test_what_a_creation_refuses(still_api: Api, body: dict[str, Any], message: 
         ({"content": "", "precondition": {"type": "content_sha256"}}, "precondition.content_sha256: Field required"),
         (
             {"content": "", "precondition": {"type": "etag", "content_sha256": DIGEST}},
-            'Failed to parse request: precondition.type: "etag" is not a valid value; expected one of content_sha256',
+            'Failed to parse request: precondition.type: "etag" is not a valid value',
         ),
         (
             {"content": "", "precondition": given("abc")},

@@ -16,7 +16,7 @@ from rota import api as table
 from rota.http.route import Route
 from rota.resources.workspaces import keys
 from rota.store.tx import Tx
-from tests.api import HELLO, Api, Response
+from tests.api import HELLO, KEY, Api, Response
 from tests.security.references import smallest
 
 ROUTES: list[Route] = [
@@ -135,6 +135,12 @@ class Home:
     def fresh_for(self, route: Route) -> Params:
         """New things for all of a route's path parameters."""
         return self.fresh(noun_of(route.parameters[-1])) if route.parameters else {}
+
+
+def furnished(api: Api) -> Home:
+    """The workspace that ``api`` begins with."""
+    admin = api.write(lambda tx: keys.create(tx, api.who.organization_id)).key
+    return Home(api, api.who.organization_id, api.who.workspace_id, KEY, admin)
 
 
 def _post(home: Home, prefix: str, above: Params) -> str:
