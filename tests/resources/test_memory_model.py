@@ -12,10 +12,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from rota.store.tx import Query
 from tests.api import Api
 
-MOST = 4
+MOST = 3
 BRIEF = settings(
-    max_examples=20,
-    stateful_step_count=40,
+    max_examples=40,
+    stateful_step_count=50,
     deadline=None,
     database=None,
     derandomize=True,
