@@ -21,8 +21,8 @@ from rota.http.app import App
 from rota.http.limit import limiter
 from rota.http.metrics import Count
 from rota.http.route import Route
-from rota.queue.chore import Tools
 from rota.outgoing import guard
+from rota.queue.chore import Tools
 from rota.resources.workspaces import keys
 from rota.scheduler.sweeper import Sweeper
 from rota.store.blob import Blobs
