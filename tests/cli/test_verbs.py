@@ -205,3 +205,23 @@ def test_people_get_tables(place: dict[str, Any]) -> None:
     assert "unrestricted" in one
     narrow = rota("environments", "list", COLUMNS="60", **place).stdout
     assert made["id"] in narrow
+
+
+def test_a_dry_run_and_an_explanation_are_tables_for_people(place: dict[str, str]) -> None:
+    agent = answer("agents", "create", "--name", "Clerk", "--model", "claude-opus-5-5", **place)
+    environment = answer("environments", "create", "--name", "the one to be archived", **place)
+    deployment = answer(
+        "deployments", "create", "--name", "Nightly", "--agent", agent["id"], "--environment-id", environment["id"],
+        "--initial-events", HELLO, **place,
+    )  # fmt: skip
+    rota("environments", "archive", environment["id"], **place)
+    said = rota("deployments", "check", deployment["id"], **place).stdout
+    assert "A run now would make no session and record environment_archived_error." in said
+    [broken] = [row for row in said.splitlines() if "broken" in row]
+    assert environment["id"] in broken
+    assert "environment_archived_error" in broken
+    run = answer("deployments", "run", deployment["id"], **place)
+    told = rota("deployment-runs", "explain", run["id"], **place).stdout
+    assert "was archived, which is for good" in told
+    assert environment["id"] in told
+    assert answer("deployment_runs", "explain", run["id"], **place)["error"] == run["error"]
