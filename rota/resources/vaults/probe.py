@@ -13,7 +13,6 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import Struct
 
-from rota.base import log
 from rota.base.policy import Policy
 from rota.outgoing import client
 from rota.outgoing.client import Answer, Arriving
@@ -23,15 +22,15 @@ READ: Final = 64 * 1024
 """How much of an answer is read, in bytes."""
 _VERSION: Final = "2025-06-18"
 _EVENTS: Final = "text/event-stream"
-_logger = log.get("vaults")
 
 
 class Finding(Struct, frozen=True):
-    """What the server made of the token; unless it took it, at which step, and what it said, if it said anything."""
+    """What the server made of the token; unless it took it, at which step, and what it said, or why it said nothing."""
 
     verdict: Literal["taken", "unauthorized", "forbidden", "unclear"]
     method: str = ""
     answer: Answer | None = None
+    reason: str = ""
 
 
 class _Message(Struct):
@@ -61,8 +60,7 @@ class _Talk:
             ) as arriving:
                 answer, told = await _read(arriving, number)
         except OutgoingFailure as exc:
-            _logger.warning("an MCP server cannot be asked", reason=str(exc))
-            return Finding("unclear", method), None
+            return Finding("unclear", method, reason=str(exc)), None
         session = answer.header("mcp-session-id")
         if session and session.isascii() and session.isprintable():
             self.headers["mcp-session-id"] = session
@@ -78,8 +76,8 @@ class _Talk:
                 if arriving.status == 200 and arriving.header("content-type").startswith(_EVENTS):
                     return Finding("taken")
                 return _judge("initialize", await arriving.whole(READ, cut=True), proper=False)
-        except OutgoingFailure:
-            return Finding("unclear", "initialize")
+        except OutgoingFailure as exc:
+            return Finding("unclear", "initialize", reason=str(exc))
 
     async def end(self) -> None:
         """Let the server forget the conversation, if it remembers any."""
@@ -154,7 +152,7 @@ def _message(content: bytes, number: int | None) -> _Message | None:
     """A message that answers ``number``, or tells of an error."""
     try:
         told = msgspec.json.decode(content, type=_Message)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     if told.error is not None:
         return told

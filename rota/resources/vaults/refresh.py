@@ -121,7 +121,7 @@ def _tokens(answer: client.Answer) -> _Tokens | None:
     try:
         tokens = msgspec.json.decode(answer.content, type=_Tokens)
         check_bearer(tokens.access_token, "access_token")
-    except (msgspec.MsgspecError, UnicodeDecodeError, InvalidRequest):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidRequest):
         return None
     return tokens if tokens.access_token else None
 

@@ -6,6 +6,7 @@ is told as unknown; a host that may not be asked is one that nobody can tell any
 
 from typing import Literal
 
+from rota.base import log
 from rota.base.clock import to_datetime
 from rota.base.errors import InvalidRequest, SealedAway
 from rota.base.policy import Policy
@@ -18,6 +19,8 @@ from rota.resources.vaults.credentials import Held
 from rota.resources.vaults.probe import Finding
 from rota.resources.vaults.wire import CredentialValidation, McpProbe, RefreshOutcome
 from rota.store.db import Db
+
+_logger = log.get("vaults")
 
 
 async def validate(db: Db, policy: Policy, who: Who, vault_id: str, credential_id: str) -> CredentialValidation:
@@ -39,6 +42,8 @@ async def validate(db: Db, policy: Policy, who: Who, vault_id: str, credential_i
         if renewed.access_token is not None:
             secrets.append(renewed.access_token)
             finding = await probe.probe(policy, used.auth.mcp_server_url, renewed.access_token)
+    if finding.reason:
+        _logger.warning("an MCP server cannot be asked", credential_id=used.credential_id, reason=finding.reason)
     return _told(used, _status(finding, refresh), _shown(finding, secrets), refresh)
 
 
