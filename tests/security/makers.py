@@ -185,7 +185,8 @@ def _named() -> str:
 
 
 REPOSITORIES = [
-    {"type": "github_repository", "url": f"https://github.com/acme/site{n}", "authorization_token": "t"} for n in range(2)
+    {"type": "github_repository", "url": f"https://github.com/acme/site{n}", "authorization_token": "t"}
+    for n in range(2)
 ]
 
 
