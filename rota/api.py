@@ -20,6 +20,7 @@ from rota.resources.memory_stores import routes as memory_stores
 from rota.resources.sessions import actions as sessions_actions
 from rota.resources.sessions import routes as sessions
 from rota.resources.sessions import sql as sessions_sql
+from rota.resources.skills import chores as skills_chores
 from rota.resources.skills import routes as skills
 from rota.resources.vaults import routes as vaults
 from rota.resources.vaults import sql as vaults_sql
@@ -39,7 +40,12 @@ ROUTES: list[Route] = [
     *workspaces.ROUTES,
 ]
 
-CHORES: list[Chore] = [*memory_stores_retention.CHORES, *files_content.CHORES, objects.CLEAR]
+CHORES: list[Chore] = [
+    *memory_stores_retention.CHORES,
+    *files_content.CHORES,
+    skills_chores.COLLECT,
+    objects.CLEAR,
+]
 
 SEALED: list[SealedColumn] = [deployments_sql.TOKENS, sessions_sql.TOKENS, vaults_sql.SECRETS]
 """Where sealed secrets rest: what ``rota keys rotate`` wraps anew."""

@@ -8,7 +8,7 @@ Does not know any resource. Field rules live with the Structs, as msgspec constr
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Literal, NoReturn, TypeAlias, TypeVar
 
 import msgspec
@@ -68,11 +68,13 @@ class Wire(Struct, forbid_unknown_fields=True, kw_only=True):
 class ListQuery(Struct, kw_only=True):
     """What every list takes in its query. Subclasses add filters and bound ``limit``.
 
-    ``TWO_WAY`` lists also give a cursor back; filters in ``FREE`` may change between the pages of one walk.
+    ``TWO_WAY`` lists also give a cursor back; filters in ``FREE`` may change between the pages of one walk; ``WORDS`` says by
+    field how a bad value is refused, where that was recorded in other words than ours.
     """
 
     TWO_WAY: ClassVar[bool] = False
     FREE: ClassVar[frozenset[str]] = frozenset()
+    WORDS: ClassVar[Mapping[str, str]] = {}
 
     page: str | None = None
 

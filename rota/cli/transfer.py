@@ -6,7 +6,7 @@ it is whole, so that half a file is never taken for one.
 
 import mimetypes
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -22,27 +22,39 @@ _LARGE = 8 << 20
 
 
 def upload(call: Call) -> object:
-    """Send a form; the decoded answer."""
+    """Send a form; the decoded answer. A folder goes as the files in it, each named by its path from the folder on."""
     with ExitStack() as stack:
         total = 0
-        opened: list[tuple[str, Path, BinaryIO, int]] = []
-        for field, path in call.files:
+        opened: list[tuple[str, str, BinaryIO, int]] = []
+        for field, path, name in _named(call.files):
             try:
                 file = stack.enter_context(path.open("rb"))
                 size = path.stat().st_size
             except OSError as exc:
                 raise Unusable(f"{path} cannot be read: {exc.strerror}") from exc
-            opened.append((field, path, file, size))
+            opened.append((field, name, file, size))
             total += size
         progress = stack.enter_context(_progress(total))
         files = [
-            (field, (path.name, progress.wrap_file(file, size, description=path.name), _media_type(path)))
-            for field, path, file, size in opened
+            (field, (name, progress.wrap_file(file, size, description=name), _media_type(name)))
+            for field, name, file, size in opened
         ]
         caller = stack.enter_context(client(call))
         with told(call):
             response = caller.post(path_of(call), params=call.query, data=call.fields or {}, files=files)
     return decoded(call, response)
+
+
+def _named(files: list[tuple[str, Path]]) -> Iterator[tuple[str, Path, str]]:
+    """Each file of a form with the name it is sent under."""
+    for field, path in files:
+        if not path.is_dir():
+            yield field, path, path.name
+            continue
+        folder = path.resolve()
+        for each in sorted(folder.rglob("*")):
+            if not each.is_dir():
+                yield field, each, each.relative_to(folder.parent).as_posix()
 
 
 def download(call: Call, output: str | None) -> None:
@@ -90,5 +102,5 @@ def _progress(total: int) -> Progress:
     return Progress(*columns, console=screen, transient=True, disable=total < _LARGE or not screen.is_terminal)
 
 
-def _media_type(path: Path) -> str:
-    return mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+def _media_type(name: str) -> str:
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"

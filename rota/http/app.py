@@ -11,7 +11,7 @@ bare, 75 with a list of 61 regular expressions, 141 in the usual framework).
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
@@ -287,12 +287,16 @@ def _query(text: bytes, route: Route) -> Any:
                 found.setdefault(name, []).append(value)
             else:
                 found[name] = value
+    try:
         for name in _bare_fields(route.query) & found.keys():
             _check_bare(name, found[name])
-    try:
         return msgspec.convert(found, route.query, strict=False)
     except msgspec.ValidationError as exc:
-        raise InvalidRequest(translate(str(exc), "path")) from None
+        said = translate(str(exc), "path")
+    except InvalidRequest as refusal:
+        said = refusal.message
+    words: Mapping[str, str] = getattr(route.query, "WORDS", {})
+    raise InvalidRequest(words.get(said.partition(":")[0], said))
 
 
 @lru_cache(256)

@@ -160,7 +160,10 @@ class Request:
         binding = self._binding()
         position = None
         if self.query.page:
-            position = self.host.cursors.read(self.query.page, binding)
+            try:
+                position = self.host.cursors.read(self.query.page, binding)
+            except InvalidRequest as refusal:
+                raise InvalidRequest(self.query.WORDS.get("page", refusal.message)) from None
             if position.order != getattr(self.query, "order", position.order):
                 raise InvalidRequest("page token order does not match request")
         found = await self.host.db.read(fn, self.who, position, *args, **kwargs)

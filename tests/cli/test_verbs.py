@@ -1,5 +1,6 @@
 """The API's routes as commands, against a real server."""
 
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -225,3 +226,22 @@ def test_a_dry_run_and_an_explanation_are_tables_for_people(place: dict[str, str
     assert "was archived, which is for good" in told
     assert environment["id"] in told
     assert answer("deployment_runs", "explain", run["id"], **place)["error"] == run["error"]
+
+
+def test_a_folder_goes_up_as_its_files_and_comes_down_as_an_archive(place: dict[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "my-skill"
+    (folder / "scripts").mkdir(parents=True)
+    (folder / "SKILL.md").write_text("---\nname: my-skill\ndescription: Does things.\n---\n")
+    (folder / "scripts" / "run.py").write_text("print('hello')\n")
+    made = answer("skills", "create", "--files", str(folder), "--display-name", "My own", **place)
+    assert made["display_name"] == "My own"
+    whole = tmp_path / "whole.zip"
+    done = rota("skills", "versions", "content", made["id"], made["latest_version_id"], "--output", str(whole), **place)
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(whole) as archive:
+        assert sorted(archive.namelist()) == ["my-skill/SKILL.md", "my-skill/scripts/run.py"]
+        assert archive.read("my-skill/scripts/run.py") == b"print('hello')\n"
+    again = answer("skills", "versions", "create", made["id"], "--files", str(whole), **place)
+    assert again["name"] == "my-skill"
+    assert "SKILL.md" in refusal("skills", "create", "--files", str(folder / "scripts"), **place)
+    assert "cannot be read" in refusal("skills", "create", "--files", str(tmp_path / "nowhere"), **place)

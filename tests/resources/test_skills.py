@@ -320,3 +320,36 @@ def test_fields_that_are_not_known_are_passed_over(still_api: Api) -> None:
     ]
     of = skill(still_api, "still-skill")
     still_api.post(f"/v1/skills/{of['id']}/versions", form=sent).ok()
+
+
+def test_versions_that_come_at_once_are_all_kept_in_an_order(api: Api) -> None:
+    made = skill(api)
+    path = f"/v1/skills/{made['id']}"
+    answers = api.gather([api.call("POST", f"{path}/versions", form=form()) for _ in range(12)])
+    added = {answer.ok()["id"] for answer in answers}
+    listed = api.get(f"{path}/versions").ok()["data"]
+    assert {each["id"] for each in listed} == added | {made["latest_version_id"]}
+    assert len({each["created_at"] for each in listed}) == 13
+    assert api.get(path).ok()["latest_version_id"] == listed[0]["id"]
+
+
+def test_the_last_version_survives_whoever_deletes_at_once(api: Api) -> None:
+    made = skill(api)
+    path = f"/v1/skills/{made['id']}"
+    versions = [made["latest_version_id"], *(version(api, made)["id"] for _ in range(3))]
+    answers = api.gather([api.call("DELETE", f"{path}/versions/{each}") for each in versions])
+    assert sorted(answer.status for answer in answers) == [200, 200, 200, 400]
+    [left] = api.get(f"{path}/versions").ok()["data"]
+    assert api.get(path).ok()["latest_version_id"] == left["id"]
+    assert len(blobs(api)) == 1
+
+
+def test_a_skill_that_is_deleted_meanwhile_takes_everything_with_it(api: Api) -> None:
+    made = skill(api)
+    path = f"/v1/skills/{made['id']}"
+    calls = [api.call("POST", f"{path}/versions", form=form()) for _ in range(6)]
+    answers = api.gather([*calls[:3], api.call("DELETE", path), *calls[3:]])
+    assert answers[3].status == 200
+    assert {answer.status for answer in answers} <= {200, 404}
+    api.get(path).refused(404, "not_found_error")
+    assert blobs(api) == []

@@ -7,7 +7,8 @@ import pytest
 
 from tests.api import Api
 from tests.conftest import START
-from tests.resources.skills import DATED, NEVER, skill, upload, version
+from tests.resources.skills import DATED, NEVER, form, skill, upload, version
+from tests.resources.test_run_errors import second_workspace
 from tests.resources.zips import manifest
 
 NOON = "2026-03-02T12:00:00Z"
@@ -79,10 +80,19 @@ def test_a_title_cannot_be_given_twice_as_long_as_it_is_there(api: Api) -> None:
     assert made["display_title"] == "Taken"
 
 
-def test_a_title_is_taken_in_its_own_workspace_only(api: Api) -> None:
-    from tests.resources.test_workspaces import ADMIN  # noqa: F401
+def test_one_of_many_gets_a_title(api: Api) -> None:
+    calls = [api.call("POST", "/v1/skills", form=form(display_title="Wanted"), headers=DATED) for _ in range(8)]
+    answers = api.gather(calls)
+    assert sorted(answer.status for answer in answers) == [200, *[400] * 7]
 
-    skill(api, dated=True, display_title="Taken")
+
+def test_a_title_is_taken_in_its_own_workspace_only(api: Api) -> None:
+    made = skill(api, dated=True, display_title="Taken")
+    _, key = second_workspace(api)
+    sent = form(display_title="Taken")
+    other = api.post("/v1/skills", form=sent, headers=DATED, key=key).ok()
+    assert other["id"] != made["id"]
+    assert "Taken" in api.post("/v1/skills", form=sent, headers=DATED, key=key).refused(400)
 
 
 def test_version_numbers_tell_the_time(api: Api) -> None:

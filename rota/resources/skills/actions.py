@@ -49,17 +49,22 @@ def find_many(tx: Tx, refs: Sequence[tuple[str, str]]) -> dict[str, Facts]:
     """
     if not refs:
         return {}
-    asked = {version for _, version in refs if version != LATEST}
+    asked: dict[str, set[str]] = {}
+    for skill_id, version in refs:
+        asked.setdefault(skill_id, set()).add(version)
+    versions = {version for _, version in refs if version != LATEST}
     rows = tx.all(
         sql.FIND,
-        ids=list({skill_id for skill_id, _ in refs}),
-        versions=list(asked),
-        numbers=[int(version) for version in asked if is_number(version)],
+        ids=list(asked),
+        versions=list(versions),
+        numbers=[int(version) for version in versions if is_number(version)],
     )
-    versions: dict[str, set[str]] = {}
+    found: dict[str, Facts] = {}
     for row in rows:
-        versions.setdefault(row[0], set()).update({row[3], str(row[4])} & asked)
-    return {row[0]: Facts(row[0], row[1], row[2], frozenset(versions[row[0]])) for row in rows}
+        before = found[row[0]].versions if row[0] in found else frozenset[str]()
+        more = frozenset[str]() if row[3] is None else asked[row[0]] & {row[3], str(row[4])}
+        found[row[0]] = Facts(row[0], row[1], row[2], before | more)
+    return found
 
 
 def is_number(version: str) -> bool:

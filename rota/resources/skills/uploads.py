@@ -21,6 +21,7 @@ from msgspec import Struct
 from rota.base.errors import DiskFull, Fault, InvalidRequest, Refusal, TooLarge, Unavailable
 from rota.resources.skills.archive import MAX_BYTES
 from rota.resources.skills.bundle import Bundle, Sent, pack
+from rota.resources.skills.wire import MAX_TITLE
 from rota.store.blob import Blobs
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 PREFIX = "skills"
-MAX_TITLE = 255
 _FILES = ("files[]", "files")
 """How official clients name the parts with files, and how everybody else does."""
 _PIECE = 256 * 1024

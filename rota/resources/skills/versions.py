@@ -51,9 +51,11 @@ def create(
         )
     # Never the number of another version, also not of one that is gone: agents may still name it.
     number = max(tx.now, skill.updated_at + 1)
-    version = keep(tx, ids.new(ids.SKILL_VERSION), skill.id, number, bundle, location)
-    tx.run(sql.TOUCH, id=skill.id, updated_at=number, latest_version_id=version.id)
-    return shown(version, dated=dated)
+    version_id = ids.new(ids.SKILL_VERSION)
+    tx.run(
+        sql.TOUCH, id=skill.id, updated_at=number, latest_version_id=version_id
+    )  # others wait here, and then start anew
+    return shown(keep(tx, version_id, skill.id, number, bundle, location), dated=dated)
 
 
 def get(tx: Tx, who: Who, skill_id: str, version: str, *, dated: bool) -> SkillVersion | DatedSkillVersion:

@@ -4,11 +4,11 @@ One row underneath: clients that send the dated beta ``skills-2025-10-02`` see t
 display names and version ids. A version's number is the instant at which it was made, in microseconds since 1970.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from rota.base.wire import ListQuery
 
@@ -16,13 +16,15 @@ DATED = "skills-2025-10-02"
 """The beta header that asks for the old shapes and the old rules."""
 OLD_VERSION = "skill_version_"
 """How version ids begin in the old shape; the rest is the same."""
+MAX_TITLE = 255
+"""Characters of what a user calls a skill."""
 LIMIT = "limit must be between 1 and 1000"
 
 
 class ListSkills(ListQuery):
     """Query of ``GET /v1/skills``."""
 
-    WORDS: ClassVar[dict[str, str]] = {
+    WORDS: ClassVar[Mapping[str, str]] = {
         "limit": LIMIT,
         "page": "page is not a valid page token.",
         "source": "source must be one of custom, anthropic",
@@ -35,15 +37,21 @@ class ListSkills(ListQuery):
 class ListSkillVersions(ListQuery):
     """Query of ``GET /v1/skills/{id}/versions``."""
 
-    WORDS: ClassVar[dict[str, str]] = {"limit": LIMIT}
+    WORDS: ClassVar[Mapping[str, str]] = {"limit": LIMIT}
 
     limit: Annotated[int, Meta(ge=1, le=1000)] = 20
 
 
-class CreateSkill(Struct, kw_only=True):
-    """The form of ``POST /v1/skills``, as far as it is not files. Older clients call the name ``display_title``."""
+class CreateSkillVersion(Struct, kw_only=True):
+    """The form of ``POST /v1/skills/{id}/versions``: the files of one folder, or one archive of it (``.zip``, ``.skill``)."""
 
-    display_name: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
+    files: list[bytes] = field(name="files[]")
+
+
+class CreateSkill(CreateSkillVersion, kw_only=True):
+    """The form of ``POST /v1/skills``. With the dated beta the name is read from ``display_title`` instead."""
+
+    display_name: Annotated[str, Meta(min_length=1, max_length=MAX_TITLE)] | None = None
 
 
 class Source(Struct, frozen=True):
