@@ -40,6 +40,10 @@ same, but a wrong ``type`` is told what would fit; environments), ``proto`` (``F
 T = TypeVar("T")
 
 MAX_DEPTH = 64
+LONG_BODY = 256 * 1024
+"""Bytes from which on reading a body would hold up everybody else for too long: it is read on a thread."""
+MAX_VALUES = 100_000
+"""In a long body. Thirty megabytes of ``{},`` would be gigabytes of objects, whose making and unmaking stops all threads."""
 _MAX_INT = 2**63
 
 encode = msgspec.json.encode
@@ -134,8 +138,35 @@ def _too_deep(value: Any) -> bool:
     return any(isinstance(item, dict | list) for item in level)
 
 
+_OUTSIDE = re.compile(rb'[^"\[{,]*+(["\[{,])')
+_INSIDE = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+){0,1000}+("?)', re.DOTALL)
+"""Steps over a body, from one comma, bracket or quote to the next. They never go back, and are short enough for others to
+get their turn in between."""
+
+
+def _check_size(body: bytes) -> None:
+    """Refuse a long body of very many small values before anything is made of it. InvalidRequest, or nothing."""
+    values = strings = at = 0
+    while step := _OUTSIDE.match(body, at):
+        at = step.end()
+        if step[1] != b'"':
+            values += 1
+        else:
+            strings += 1
+            while (step := _INSIDE.match(body, at)) and not step[1]:
+                if step.end() == at:
+                    return  # it does not end, and the parser will say so
+                at = step.end()
+            assert step is not None
+            at = step.end()
+        if values > MAX_VALUES or strings > 2 * MAX_VALUES + 1:
+            raise InvalidRequest(f"Failed to parse request body: more than {MAX_VALUES:,} values")
+
+
 def check(body: bytes) -> None:
     """Refuse JSON that is malformed or that two readers could understand differently. InvalidRequest, or nothing."""
+    if len(body) >= LONG_BODY:
+        _check_size(body)
     try:
         text = body.decode()
         value = _strict.decode(text)

@@ -25,7 +25,7 @@ from rota.base.errors import Fault, InvalidRequest, Refusal
 from rota.base.page import Cursors
 from rota.base.policy import Policy
 from rota.base.who import Who
-from rota.base.wire import decode, encode, translate
+from rota.base.wire import LONG_BODY, decode, encode, translate
 from rota.http import errors, idempotency
 from rota.http.admit import Admission
 from rota.http.limit import Limiter
@@ -41,7 +41,6 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 MAX_HEAD = 64 * 1024
 HEADERS_TOO_LARGE = "the request's headers are too large: at most 100 of together 64 KiB"
-_LONG_BODY = 256 * 1024
 _MAX_BETA = 4096
 _MAX_HEADERS = 100
 _SINGLE = frozenset(
@@ -246,7 +245,7 @@ async def _load(request: Request, scope: Scope, headers: dict[bytes, bytes], rec
     elif route.body is not None or request.idempotency_key is not None:
         request.raw_body = await _read(receive, route.max_body)
         if route.body is not None:
-            if len(request.raw_body) < _LONG_BODY:
+            if len(request.raw_body) < LONG_BODY:
                 request.body = decode(request.raw_body, route.body, route.dialect)
             else:  # would hold up everybody else for too long
                 request.body = await asyncio.to_thread(decode, request.raw_body, route.body, route.dialect)

@@ -9,7 +9,12 @@ from rota.base.wire import Echo, Id, ListQuery, Metadata, MetadataPatch, Wire
 from rota.resources.agents.multiagent import Version
 from rota.resources.agents.tools import ToolIn
 from rota.resources.agents.wire import AgentParam, AgentWithOverrides, McpServerIn, SessionAgent, ThreadAgent
-from rota.resources.sessions.events import MAX_INITIAL_EVENTS, InboundEvent, SessionInitialEvent
+from rota.resources.sessions.events import (
+    MAX_INITIAL_EVENTS,
+    MAX_SENT_EVENTS,
+    InboundEvent,
+    SessionInitialEvent,
+)
 from rota.resources.sessions.mounts import MountPath, ResourceParam, SessionResource, Token
 
 Status: TypeAlias = Literal["rescheduling", "running", "idle", "terminated"]
@@ -247,7 +252,7 @@ class ListThreadEvents(ListQuery):
 class SendEvents(Wire):
     """Body of ``POST /v1/sessions/{id}/events``."""
 
-    events: Annotated[list[InboundEvent], Meta(min_length=1)]
+    events: Annotated[list[InboundEvent], Meta(min_length=1, max_length=MAX_SENT_EVENTS)]
 
 
 class Event(Struct, frozen=True):
