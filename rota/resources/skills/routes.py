@@ -6,7 +6,7 @@ The hosted service lets environment keys and session tokens read a version and i
 from typing import Any
 
 from rota.http.download import attachment
-from rota.http.request import ListPage, Request
+from rota.http.request import Request
 from rota.http.route import Route
 from rota.resources.skills import actions, versions, wire
 from rota.resources.skills.uploads import forget, stored
@@ -66,7 +66,7 @@ async def content(req: Request) -> Any:
     return attachment(req, found.location, filename=f"{found.name}.zip", media_type="application/zip", size=found.size)
 
 
-def _page(req: Request, page: ListPage) -> Any:
+def _page(req: Request, page: Any) -> Any:
     return wire.DatedPage(page.data, page.next_page is not None, page.next_page) if _is_dated(req) else page
 
 
