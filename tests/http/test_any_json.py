@@ -86,5 +86,5 @@ def test_no_json_whatever_is_a_fault(place: Place, route: Any, data: st.DataObje
     sent = Sent(json.dumps(drawn).encode())
     params = place.home.params(noun_of(route.parameters[-1])) if route.parameters else {}
     response = place.home.ask(route, params, sent)
-    assert response.status < 500, (raw, response.body)
+    assert response.status < 500, (sent.raw, response.body)
     assert response.status == 200 or response.body["error"]["message"]
