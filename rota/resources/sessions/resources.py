@@ -82,7 +82,7 @@ def add(tx: Tx, who: Who, session_id: str, body: AddResource) -> FileResource:
     if taken := mounts.overlaps([*(resource.mount_path for resource in resources), place]):
         raise InvalidRequest(mounts.overlap(given, resources[taken[-1][0]].mount_path, place))
     [copy_id] = files.copy_many(tx, [(facts, session.id)])
-    added = mounts.new_file(copy_id, place, to_datetime(tx.now))
+    [added] = mounts.new_files([(copy_id, place)], to_datetime(tx.now))
     _save(tx, who, session, [*resources, added])
     return added
 
