@@ -26,7 +26,7 @@ TYPES = {
 KEYWORDS = {
     "$ref", "additionalProperties", "anyOf", "const", "default", "description", "discriminator", "enum", "format", "items",
     "maxItems", "maxLength", "maxProperties", "maximum", "minItems", "minLength", "minimum", "pattern", "prefixItems",
-    "properties", "required", "title", "type",
+    "properties", "required", "title", "type", "writeOnly",
 }  # fmt: skip
 OPEN = {"Event"}
 """Events have more fields than the document lists, by their type; everything else is told in full."""
