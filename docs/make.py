@@ -38,7 +38,6 @@ NOT_YET = {
         "POST /v1/environments/{environment_id}/work/{work_id}/stop",
     ],
     "Vaults": ["/v1/vaults and everything below it"],
-    "Files": ["/v1/files and everything below it"],
     "Memory stores": ["/v1/memory_stores and everything below it"],
     "Skills": ["/v1/skills and everything below it"],
     "Webhooks": ["/v1/organizations/webhooks and everything below it"],

@@ -4,6 +4,7 @@ A room that must move together with a lower one subscribes to what the lower one
 """
 
 from rota.http.route import Route
+from rota.queue import objects
 from rota.queue.chore import Chore
 from rota.queue.outbox import subscribe
 from rota.resources.agents import routes as agents
@@ -12,6 +13,7 @@ from rota.resources.deployments import actions as deployments_actions
 from rota.resources.deployments import routes as deployments
 from rota.resources.deployments import sql as deployments_sql
 from rota.resources.environments import routes as environments
+from rota.resources.files import content as files_content
 from rota.resources.files import routes as files
 from rota.resources.memory_stores import retention as memory_stores_retention
 from rota.resources.memory_stores import routes as memory_stores
@@ -37,7 +39,7 @@ ROUTES: list[Route] = [
     *workspaces.ROUTES,
 ]
 
-CHORES: list[Chore] = [*memory_stores_retention.CHORES]
+CHORES: list[Chore] = [*memory_stores_retention.CHORES, *files_content.CHORES, objects.CLEAR]
 
 SEALED: list[SealedColumn] = [deployments_sql.TOKENS, sessions_sql.TOKENS, vaults_sql.SECRETS]
 """Where sealed secrets rest: what ``rota keys rotate`` wraps anew."""

@@ -130,6 +130,22 @@ class Settings(Struct, kw_only=True, frozen=True):
     max_memories_per_store: Annotated[
         int, Meta(ge=1, le=1_000_000, description="Memories that one memory store may hold.")
     ] = 2000
+    max_workspace_storage_mb: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Megabytes of files that a workspace may keep; the same bytes count once. Over it, an upload is 400 "
+            "`storage_quota_exceeded`. 0: no limit.",
+        ),
+    ] = 0
+    object_grace_seconds: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="How long bytes that no file or skill needs are kept before housekeeping removes them, for the sake of "
+            "uploads that are still under way.",
+        ),
+    ] = 3600
     allow_private_hosts: Annotated[
         str,
         Meta(

@@ -34,7 +34,8 @@ class Route:
     ``writes`` is refused for an archived workspace or a disabled organization, ``creates`` takes an Idempotency-Key.
     ``id_headers`` tells whether responses name the organization and workspace (contract, response headers).
     ``also`` are further methods that do the same, for clients of other ages; ``beside`` names lists that stand beside
-    ``data`` in every page and are always empty (contract, pagination: memories).
+    ``data`` in every page and are always empty (contract, pagination: memories). ``hidden``: an environment's key is told that
+    nothing is here, 404 instead of 401 (contract, files).
     """
 
     method: Method
@@ -54,6 +55,7 @@ class Route:
     id_headers: bool = True
     also: tuple[Method, ...] = ()
     beside: tuple[str, ...] = ()
+    hidden: bool = False
     max_body: int = MAX_BODY
     tally: "Tally" = field(default_factory=lambda: Tally(), repr=False)
 

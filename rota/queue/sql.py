@@ -16,3 +16,27 @@ ANNOUNCE = Insert(
     },
 )
 DROP_OLD = Query("Forget announcements that nobody fetched in time.", "DELETE FROM outbox WHERE created_at < :before")
+BURY = Insert(
+    "Say that objects are to be removed; saying it twice is once.",
+    "buried_objects",
+    {"location": "text", "buried_at": "bigint"},
+    suffix="ON CONFLICT (location) DO NOTHING",
+)
+IS_BURIED = Query(
+    "Whether an object is to be removed or has been.", "SELECT 1 FROM buried_objects WHERE location = :location"
+)
+BURIED = Query(
+    "Those of some objects that are to be removed or have been.",
+    "SELECT location FROM buried_objects WHERE location = ANY(:locations)",
+)
+WAITING = Query(
+    "Objects that are to be removed, the first first.",
+    "SELECT location FROM buried_objects WHERE removed_at IS NULL ORDER BY buried_at LIMIT :limit",
+)
+NOTE_REMOVAL = Query(
+    "Remember that objects have been removed.",
+    "UPDATE buried_objects SET removed_at = :now WHERE location = ANY(:locations) AND removed_at IS NULL",
+)
+FORGET_BURIALS = Query(
+    "Forget removals of long ago.", "DELETE FROM buried_objects WHERE removed_at IS NOT NULL AND removed_at < :before"
+)

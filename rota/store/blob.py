@@ -3,7 +3,7 @@
 Promises: an object is written once, under a fresh location, and never changes; ``finish`` returns only after the bytes are
 durable; a reader sees all of an object or an error. Which rows refer to which location is the rooms' business: they write
 the object first and the row after it, so that a crash in between leaves an object without a row, which their chores
-collect (``orphans``; ``queue.orphans`` does it for them), and never a row without bytes.
+collect (``orphans``; ``queue.objects`` does it for them), and never a row without bytes.
 """
 
 from collections.abc import AsyncIterator
@@ -14,11 +14,13 @@ from msgspec import Struct
 
 
 class Written(Struct, frozen=True):
-    """An object that is durable: its location, its size in bytes, and the SHA-256 of its bytes in lower-case hex."""
+    """An object that is durable: its location, its size in bytes, the SHA-256 of its bytes in lower-case hex, and since when
+    (microseconds UTC, by the house's clock)."""
 
     location: str
     size: int
     digest: str
+    at: int
 
 
 class Writer(Protocol):
@@ -48,8 +50,8 @@ class Blobs(Protocol):
         """Remove an object; one that is not there is no error. Whoever is reading it may go on or not."""
         ...
 
-    def orphans(self, prefix: str, *, older_than: int, since: int = 0) -> AsyncIterator[str]:
-        """Locations below ``prefix`` written from ``since`` on and before ``older_than`` (microseconds UTC), oldest first.
+    def orphans(self, prefix: str, *, older_than: int) -> AsyncIterator[str]:
+        """Locations below ``prefix`` that were written before ``older_than`` (microseconds UTC), oldest first.
 
         All of them: whether a row names a location is for the caller to know. What was begun before ``older_than`` by
         somebody who has died is cleared away in passing.

@@ -58,12 +58,12 @@ class Place:
 
         return self.run(work())
 
-    def orphans(self, prefix: str = "files", *, older_than: int | None = None, since: int = 0) -> list[str]:
+    def orphans(self, prefix: str = "files", *, older_than: int | None = None) -> list[str]:
         """Everything that is older."""
 
         async def work() -> list[str]:
             older = self.clock.now() if older_than is None else older_than
-            return [each async for each in self.blobs.orphans(prefix, older_than=older, since=since)]
+            return [each async for each in self.blobs.orphans(prefix, older_than=older)]
 
         return self.run(work())
 
@@ -172,7 +172,7 @@ def test_objects_are_told_by_age_and_prefix_oldest_first(place: Place) -> None:
     assert place.orphans() == [first, second]
     assert place.orphans(older_than=START) == []
     assert place.orphans(older_than=START + 1) == [first]
-    assert place.orphans(older_than=place.clock.now() + 1, since=START + 1) == [second, third]
+    assert place.orphans(older_than=place.clock.now() + 1) == [first, second, third]
     assert place.orphans("nothing") == []
     place.run(place.blobs.remove(first))
     place.run(place.blobs.remove(second))

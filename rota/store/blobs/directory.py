@@ -65,20 +65,22 @@ class DirectoryBlobs:
         """See ``Blobs.remove``."""
         await self.run(lambda: self.path(location).unlink(missing_ok=True))
 
-    async def orphans(self, prefix: str, *, older_than: int, since: int = 0) -> AsyncIterator[str]:
+    async def orphans(self, prefix: str, *, older_than: int) -> AsyncIterator[str]:
         """See ``Blobs.orphans``."""
-        first, last = names.day(since), names.day(older_than)
+        last = names.day(older_than)
         for day in await self.run(_listed, self._root / prefix):
+            if day > last:
+                return
             folder = self._root / prefix / day
-            for name in await self.run(_listed, folder) if first <= day <= last else ():
+            for name in await self.run(_listed, folder):
                 place = f"{prefix}/{day}/{name.removesuffix(_PART)}"
-                if not names.is_location(place) or not since <= names.written_at(place) < older_than:
+                if not names.is_location(place) or names.written_at(place) >= older_than:
                     continue
                 if name.endswith(_PART):
                     await self.run(_clear, folder / name)
                 else:
                     yield place
-            if first <= day < last:
+            if day < last:
                 await self.run(_remove_if_empty, folder)
 
     async def close(self) -> None:
@@ -172,7 +174,7 @@ class _Writer:
         self._under_way = self._place.run(self._settle)
         await self._settled()
         self._handed_over = True
-        return Written(self._location, self._size, self._digest.hexdigest())
+        return Written(self._location, self._size, self._digest.hexdigest(), names.written_at(self._location))
 
     async def leave(self) -> None:
         """Let go of the file, and of its bytes unless somebody knows where they are."""

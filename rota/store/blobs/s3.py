@@ -88,10 +88,10 @@ class S3Blobs:
         key = self.key(location)
         await self.run(lambda: self.client.delete_object(Bucket=self.bucket, Key=key))
 
-    async def orphans(self, prefix: str, *, older_than: int, since: int = 0) -> AsyncIterator[str]:
+    async def orphans(self, prefix: str, *, older_than: int) -> AsyncIterator[str]:
         """See ``Blobs.orphans``. A large object is as old as its first byte."""
         below = f"{self._above}{prefix}/"
-        after = f"{below}{names.day(since)}/{since:016}"
+        after = below
         while True:
             page: Any = await self.run(
                 partial(self.client.list_objects_v2, Bucket=self.bucket, Prefix=below, StartAfter=after)
@@ -127,6 +127,10 @@ class S3Blobs:
         """A fresh location."""
         return names.new(prefix, self._clock.now())
 
+    def now(self) -> int:
+        """The present instant, by the house's clock."""
+        return self._clock.now()
+
 
 class _Writer:
     """See ``store.blob.Writer``. One part travels in a thread while the next is collected."""
@@ -159,7 +163,7 @@ class _Writer:
         self._under_way = self._place.run(self._complete)
         await self._settled()
         self._handed_over = True
-        return Written(self._location, self._size, self._digest.hexdigest())
+        return Written(self._location, self._size, self._digest.hexdigest(), self._place.now())
 
     async def leave(self) -> None:
         """Let go of what was sent, unless somebody knows where it is."""
