@@ -17,6 +17,7 @@ from rota.http.route import Route
 from rota.resources.workspaces import keys
 from rota.store.tx import Tx
 from tests.api import HELLO, Api, Response
+from tests.forms import encode, file
 from tests.security.references import smallest
 
 ROUTES: list[Route] = [
@@ -198,11 +199,17 @@ def _session(home: Home) -> Any:
     return {"agent": home.real("agent"), "environment_id": home.real("environment"), "resources": REPOSITORIES}
 
 
+def _file() -> Sent:
+    raw, content_type = encode([file(_named().encode())])
+    return Sent(raw, (("content-type", content_type),))
+
+
 BODIES: dict[str, Callable[[Home], Any]] = {
     "agents.create": lambda _: {
         "name": "Clerk", "model": "claude-opus-5-5", "tools": [{"type": "agent_toolset_20260401"}],
     },
     "environments.create": lambda _: {"name": _named()},
+    "files.upload": lambda _: _file(),
     "organizations.workspaces.create": lambda _: {"name": _named()},
     "sessions.create": _session,
     "sessions.events.send": lambda _: {"events": HELLO},
