@@ -181,7 +181,7 @@ def blobs(api: Api) -> list[str]:
 @pytest.mark.parametrize(
     "path", ["", "/versions", "/versions/latest", f"/versions/skver_{NEVER}", f"/versions/skver_{NEVER}/content"]
 )
-@pytest.mark.parametrize("skill_id", [f"skill_{NEVER}", "skill_x", "xlsx", "agent_x", "%2e%2e"])
+@pytest.mark.parametrize("skill_id", [f"skill_{NEVER}", "skill_x", "xlsx", "agent_x", ".."])
 def test_an_unknown_skill_is_404(still_api: Api, skill_id: str, path: str) -> None:
     response = still_api.get(f"/v1/skills/{skill_id}{path}")
     assert response.refused(404, "not_found_error") == f"Skill not found: {skill_id}"
