@@ -76,6 +76,10 @@ CLOSED = {"organizations.workspaces.rate_limits.list": 400}
 """Reads that an archived workspace does not answer (contract, workspaces: what lies below one is closed)."""
 
 
+BY_SHAPE = {("version", "a number"): (400, "numbers of versions are for clients of the dated beta (contract, skills)")}
+"""Texts at the place of an id that are refused for what they look like, whatever is there, and why."""
+
+
 def cells(world: World, route: Route) -> Iterator[Cell]:
     """All cells of a route. Each is made when the one before it has been judged, since both may need fresh things."""
     nouns = {noun_of(parameter) for parameter in route.parameters}
@@ -210,6 +214,10 @@ def odd_ids(world: World, route: Route) -> Iterator[Cell]:
                 yield pair(route, "another type", f"{parameter} is of {noun}", 404, headers, there, not_there, sent)
         for name, text in MALFORMED.items():
             there = own | {parameter: text}
+            if (by_shape := BY_SHAPE.get((noun_of(parameter), name))) is not None:
+                detail, probe = f"{parameter} is {name}", Ask(route, there, headers, sent)
+                yield Cell(route.name, "malformed id", detail, probe, None, by_shape[0])
+                continue
             cell = pair(route, "malformed id", f"{parameter} is {name}", 404, headers, there, not_there, sent)
             shown = text.replace("\0", "\ufffd")
             yield replace(cell, probe=replace(cell.probe, hide=(shown, *cell.probe.hide)))

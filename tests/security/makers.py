@@ -17,7 +17,8 @@ from rota.http.route import Route
 from rota.resources.workspaces import keys
 from rota.store.tx import Tx
 from tests.api import HELLO, KEY, Api, Response
-from tests.forms import encode, file
+from tests.forms import Field, encode, file
+from tests.resources.zips import manifest
 from tests.security.references import smallest
 
 ROUTES: list[Route] = [
@@ -66,6 +67,12 @@ class Sent:
     def json(body: Any) -> "Sent":
         """A body in JSON."""
         return Sent(json.dumps(body).encode())
+
+    @staticmethod
+    def form(*fields: Field) -> "Sent":
+        """A form."""
+        raw, content_type = encode(fields)
+        return Sent(raw, (("content-type", content_type),))
 
 
 NO_BODY = Sent()
@@ -205,9 +212,12 @@ def _session(home: Home) -> Any:
     return {"agent": home.real("agent"), "environment_id": home.real("environment"), "resources": REPOSITORIES}
 
 
-def _file() -> Sent:
-    raw, content_type = encode([file(_named().encode())])
-    return Sent(raw, (("content-type", content_type),))
+def _file(_: Home) -> Sent:
+    return Sent.form(file(_named().encode()))
+
+
+def _skill(_: Home) -> Sent:
+    return Sent.form(file(manifest(), "my-skill/SKILL.md", name="files[]"))
 
 
 BODIES: dict[str, Callable[[Home], Any]] = {
@@ -215,10 +225,12 @@ BODIES: dict[str, Callable[[Home], Any]] = {
         "name": "Clerk", "model": "claude-opus-5-5", "tools": [{"type": "agent_toolset_20260401"}],
     },
     "environments.create": lambda _: {"name": _named()},
-    "files.upload": lambda _: _file(),
+    "files.upload": _file,
     "organizations.workspaces.create": lambda _: {"name": _named()},
     "sessions.create": _session,
     "sessions.events.send": lambda _: {"events": HELLO},
+    "skills.create": _skill,
+    "skills.versions.create": _skill,
     "memory_stores.update": lambda _: {"name": "Notes"},
     "memory_stores.memories.update": lambda _: {"content": "another text"},
     "memory_stores.memories.create": lambda _: {"path": f"/{_named()}", "content": "text"},
