@@ -65,6 +65,7 @@ NEED_MORE = {
     "SendEvents.events [] ToolConfirmation.session_thread_id": (400, _A_CALL),
     "SendEvents.events [] CustomToolResult.session_thread_id": (400, _A_CALL),
     "SendEvents.events [] ToolResult.session_thread_id": (403, "only a worker may send it"),
+    "UpdateSession.vault_ids []": (400, "a session keeps the vaults that it was created with (contract)"),
 }
 """Places where one's own thing alone is not enough for a success, what comes of it, and why."""
 UNDER_WAY = {

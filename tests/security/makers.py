@@ -135,6 +135,8 @@ class Home:
 
     def fresh_for(self, route: Route) -> Params:
         """New things for all of a route's path parameters."""
+        if (make := THINGS.get(route.name)) is not None:
+            return make(self)
         return self.fresh(noun_of(route.parameters[-1])) if route.parameters else {}
 
 
@@ -191,6 +193,17 @@ MAKERS: dict[str, Maker] = {
 """Nouns whose things come about otherwise than by a POST on their collection."""
 
 
+def _spent_credential(home: Home) -> Params:
+    """An archived credential: whether its server takes it is answered without asking anybody."""
+    params = home.fresh("credential")
+    home.ask(ROUTE["vaults.credentials.archive"], params).ok()
+    return params
+
+
+THINGS: dict[str, Callable[[Home], Params]] = {"vaults.credentials.mcp_oauth_validate": _spent_credential}
+"""Routes that do not take every thing of their kind."""
+
+
 def _named() -> str:
     return f"thing-{next(_numbers):06}"
 
@@ -219,6 +232,9 @@ BODIES: dict[str, Callable[[Home], Any]] = {
     "organizations.workspaces.create": lambda _: {"name": _named()},
     "sessions.create": _session,
     "sessions.events.send": lambda _: {"events": HELLO},
+    "vaults.credentials.create": lambda _: {
+        "auth": {"type": "static_bearer", "mcp_server_url": f"https://{_named()}.invalid/mcp", "token": "token"},
+    },
     "memory_stores.update": lambda _: {"name": "Notes"},
     "memory_stores.memories.update": lambda _: {"content": "another text"},
     "memory_stores.memories.create": lambda _: {"path": f"/{_named()}", "content": "text"},

@@ -15,7 +15,7 @@ STRINGS = [
     "a" * 64, "a" * 65, "\\", "\"", "'", "`", "$", "%s%s%s", "%n", "\x1b[31m", "\x7f", "\x80", "a/b", "/", "//", "a//b", ".", "..",
     "0 0 30 2 *", "* * * * *", "*/0 * * * *", "Europe/Berlin", "Etc/../UTC", "9999-12-31T23:59:59.999999Z",
     "0001-01-01T00:00:00+23:59", "2026-02-30T00:00:00Z", "2026-01-01T24:00:00Z", "2026-01-01T00:00:60Z", "-1", "99999999999999999999",
-    "https://github.com/a/b", "https://[::1]/", "http://localhost:1/", "file:///etc/passwd", "javascript:1", "data:,x", "http://a" + ".b" * 200,
+    "https://mcp.invalid/a/b", "https://[::1]/", "http://localhost:1/", "file:///etc/passwd", "javascript:1", "data:,x", "http://a" + ".b" * 200 + ".invalid",
     "(a+)+$" + "a" * 40 + "!", "sk-ant-api03-" + "x" * 80, "Bearer x", "text/plain\r\nx: y", "=" * 200, "A" * 1_000_000,
 ]  # fmt: skip
 NUMBERS: list[Json] = [
