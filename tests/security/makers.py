@@ -12,10 +12,13 @@ from itertools import count
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
+from msgspec.structs import replace
+
 from rota import api as table
 from rota.http.route import Route
+from rota.resources.files import sql as files_sql
 from rota.resources.workspaces import keys
-from rota.store.tx import Tx
+from rota.store.tx import Query, Tx
 from tests.api import HELLO, KEY, Api, Response
 from tests.forms import encode, file
 from tests.security.references import smallest
@@ -124,6 +127,14 @@ class Home:
             self._one[noun] = self.fresh(noun)
         return self._one[noun]
 
+    def params_for(self, route: Route) -> Params:
+        """The path parameters that lead to this workspace's thing for a route: always the same one."""
+        if route.name not in THINGS:
+            return self.params(noun_of(route.parameters[-1])) if route.parameters else {}
+        if route.name not in self._one:
+            self._one[route.name] = THINGS[route.name](self)
+        return self._one[route.name]
+
     def fresh(self, noun: str, above: Params | None = None) -> Params:
         """A new thing of a kind, below ``above`` if that is given, else below new things."""
         prefix = PREFIXES[noun]
@@ -200,7 +211,26 @@ def _spent_credential(home: Home) -> Params:
     return params
 
 
-THINGS: dict[str, Callable[[Home], Params]] = {"vaults.credentials.mcp_oauth_validate": _spent_credential}
+def _output(home: Home) -> Params:
+    """A file that may be downloaded, as those are that an agent wrote."""
+    params = home.fresh("file")
+
+    def change(tx: Tx) -> None:
+        row = tx.one(FILE_BODY, id=params["file_id"])
+        assert row is not None
+        body = files_sql.to_text(replace(files_sql.to_body(row[0]), downloadable=True))
+        tx.run(SET_FILE_BODY, id=params["file_id"], body=body)
+
+    home.api.write(change)
+    return params
+
+
+FILE_BODY = Query("What is kept of a file.", "SELECT body FROM files WHERE id = :id")
+SET_FILE_BODY = Query("Keep something else.", "UPDATE files SET body = :body WHERE id = :id")
+THINGS: dict[str, Callable[[Home], Params]] = {
+    "files.download": _output,
+    "vaults.credentials.mcp_oauth_validate": _spent_credential,
+}
 """Routes that do not take every thing of their kind."""
 
 
