@@ -12,10 +12,13 @@ from itertools import count
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
+from msgspec.structs import replace
+
 from rota import api as table
 from rota.http.route import Route
+from rota.resources.files import sql as files_sql
 from rota.resources.workspaces import keys
-from rota.store.tx import Tx
+from rota.store.tx import Query, Tx
 from tests.api import HELLO, KEY, Api, Response
 from tests.forms import Field, encode, file
 from tests.resources.zips import manifest
@@ -131,6 +134,14 @@ class Home:
             self._one[noun] = self.fresh(noun)
         return self._one[noun]
 
+    def params_for(self, route: Route) -> Params:
+        """The path parameters that lead to this workspace's thing for a route: always the same one."""
+        if route.name not in THINGS:
+            return self.params(noun_of(route.parameters[-1])) if route.parameters else {}
+        if route.name not in self._one:
+            self._one[route.name] = THINGS[route.name](self)
+        return self._one[route.name]
+
     def fresh(self, noun: str, above: Params | None = None) -> Params:
         """A new thing of a kind, below ``above`` if that is given, else below new things."""
         prefix = PREFIXES[noun]
@@ -142,6 +153,8 @@ class Home:
 
     def fresh_for(self, route: Route) -> Params:
         """New things for all of a route's path parameters."""
+        if (make := THINGS.get(route.name)) is not None:
+            return make(self)
         return self.fresh(noun_of(route.parameters[-1])) if route.parameters else {}
 
 
@@ -198,6 +211,36 @@ MAKERS: dict[str, Maker] = {
 """Nouns whose things come about otherwise than by a POST on their collection."""
 
 
+def _spent_credential(home: Home) -> Params:
+    """An archived credential: whether its server takes it is answered without asking anybody."""
+    params = home.fresh("credential")
+    home.ask(ROUTE["vaults.credentials.archive"], params).ok()
+    return params
+
+
+def _output(home: Home) -> Params:
+    """A file that may be downloaded, as those are that an agent wrote."""
+    params = home.fresh("file")
+
+    def change(tx: Tx) -> None:
+        row = tx.one(FILE_BODY, id=params["file_id"])
+        assert row is not None
+        body = files_sql.to_text(replace(files_sql.to_body(row[0]), downloadable=True))
+        tx.run(SET_FILE_BODY, id=params["file_id"], body=body)
+
+    home.api.write(change)
+    return params
+
+
+FILE_BODY = Query("What is kept of a file.", "SELECT body FROM files WHERE id = :id")
+SET_FILE_BODY = Query("Keep something else.", "UPDATE files SET body = :body WHERE id = :id")
+THINGS: dict[str, Callable[[Home], Params]] = {
+    "files.download": _output,
+    "vaults.credentials.mcp_oauth_validate": _spent_credential,
+}
+"""Routes that do not take every thing of their kind."""
+
+
 def _named() -> str:
     return f"thing-{next(_numbers):06}"
 
@@ -231,6 +274,9 @@ BODIES: dict[str, Callable[[Home], Any]] = {
     "sessions.events.send": lambda _: {"events": HELLO},
     "skills.create": _skill,
     "skills.versions.create": _skill,
+    "vaults.credentials.create": lambda _: {
+        "auth": {"type": "static_bearer", "mcp_server_url": f"https://{_named()}.invalid/mcp", "token": "token"},
+    },
     "memory_stores.update": lambda _: {"name": "Notes"},
     "memory_stores.memories.update": lambda _: {"content": "another text"},
     "memory_stores.memories.create": lambda _: {"path": f"/{_named()}", "content": "text"},
