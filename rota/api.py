@@ -4,6 +4,7 @@ A room that must move together with a lower one subscribes to what the lower one
 """
 
 from rota.http.route import Route
+from rota.queue import outbox
 from rota.queue.chore import Chore
 from rota.queue.outbox import subscribe
 from rota.resources.agents import routes as agents
@@ -37,7 +38,7 @@ ROUTES: list[Route] = [
     *workspaces.ROUTES,
 ]
 
-CHORES: list[Chore] = [*memory_stores_retention.CHORES]
+CHORES: list[Chore] = [outbox.FORGET, *memory_stores_retention.CHORES]
 
 SEALED: list[SealedColumn] = [deployments_sql.TOKENS, sessions_sql.TOKENS, vaults_sql.SECRETS]
 """Where sealed secrets rest: what ``rota keys rotate`` wraps anew."""

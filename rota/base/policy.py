@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+from rota.base.clock import SECOND
 from rota.base.key_file import LazySealer
 from rota.base.settings import Settings
+from rota.base.timing import Timing
+
+_ON_TIME = Timing()
 
 
 class Policy:
@@ -11,9 +15,9 @@ class Policy:
 
     ``sessions_per_minute``: sessions that an organization may create a minute, 0 for no limit. ``priced_models``: models
     with a list price besides the vendor's own. ``max_scheduled``: deployments with a
-    schedule that an organization may have. ``max_memories``: memories that a store may hold. ``sealer`` seals secrets at
-    rest; its key is read at first use. ``allow_private_hosts``: the operator's list of hosts that may be asked although they
-    are not public, as written; ``outgoing.guard`` reads it.
+    schedule that an organization may have. ``max_memories``: memories that a store may hold. ``timing``: how schedules are
+    kept. ``sealer`` seals secrets at rest; its key is read at first use. ``allow_private_hosts``: the operator's list of hosts
+    that may be asked although they are not public, as written; ``outgoing.guard`` reads it.
     """
 
     __slots__ = (
@@ -23,6 +27,7 @@ class Policy:
         "priced_models",
         "sealer",
         "sessions_per_minute",
+        "timing",
     )
 
     def __init__(
@@ -34,6 +39,7 @@ class Policy:
         max_scheduled: int = 1000,
         max_memories: int = 2000,
         allow_private_hosts: str = "",
+        timing: Timing = _ON_TIME,
     ) -> None:
         self.sealer = sealer
         self.sessions_per_minute = sessions_per_minute
@@ -41,6 +47,7 @@ class Policy:
         self.max_scheduled = max_scheduled
         self.max_memories = max_memories
         self.allow_private_hosts = allow_private_hosts
+        self.timing = timing
 
 
 def policy(settings: Settings) -> Policy:
@@ -52,4 +59,11 @@ def policy(settings: Settings) -> Policy:
         max_scheduled=settings.max_scheduled_deployments,
         max_memories=settings.max_memories_per_store,
         allow_private_hosts=settings.allow_private_hosts,
+        timing=Timing(
+            jitter=settings.schedule_jitter,
+            catch_up=settings.catch_up,
+            window=settings.catch_up_window_seconds * SECOND,
+            limit=settings.catch_up_limit,
+            overlap=settings.overlap,
+        ),
     )
