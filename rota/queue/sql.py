@@ -15,7 +15,11 @@ ANNOUNCE = Insert(
         "data": "text",
     },
 )
-DROP_OLD = Query("Forget announcements that nobody fetched in time.", "DELETE FROM outbox WHERE created_at < :before")
+DROP_OLD = Query(
+    "Forget the oldest announcements that nobody fetched in time, so many at once.",
+    """DELETE FROM outbox WHERE id IN
+       (SELECT id FROM outbox WHERE created_at < :before ORDER BY created_at LIMIT :limit)""",
+)
 BURY = Insert(
     "Say that objects are to be removed; saying it twice is once.",
     "buried_objects",

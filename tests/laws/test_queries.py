@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from rota.base.clock import HandClock
-from rota.store.tx import Insert, Listing, Query
+from rota.store.tx import Insert, Listing, Query, Update
 from tests.conftest import open_and_close
 
 ROOT = Path(__file__).parents[2]
@@ -22,14 +22,14 @@ MODULES = [
 ]
 
 
-def named() -> Iterator[tuple[str, Query | Insert | Listing]]:
+def named() -> Iterator[tuple[str, Query | Insert | Update | Listing]]:
     for module in MODULES:
         for name, value in vars(importlib.import_module(module)).items():
-            if isinstance(value, Query | Insert | Listing):
+            if isinstance(value, Query | Insert | Update | Listing):
                 yield f"{module}.{name}", value
 
 
-def texts() -> Iterator[tuple[str, Query | Insert]]:
+def texts() -> Iterator[tuple[str, Query | Insert | Update]]:
     """The queries, each listing in every direction, bare, with each filter alone, and with all of them."""
     for name, value in named():
         if not isinstance(value, Listing):

@@ -147,9 +147,7 @@ _NO_OUTSIDE_KEY = Step(
 )
 _NO_PROFILE = Step("a user profile", r"user_profile_id: user profiles are not supported", _without("user_profile_id"))
 _ONE_WAY = Step("a list walked both ways at once", r"give after_id or before_id, not both", _without("before_id"))
-_NO_NEIGHBOUR = Step(
-    "a neighbour called `after_id`", r"after_id: .*not found", _without("after_id")
-)
+_NO_NEIGHBOUR = Step("a neighbour called `after_id`", r"after_id: .*not found", _without("after_id"))
 _EXPIRED = Step("a token that expired in 2019", r"auth.expires_at must be in the future", _in_time)
 _NO_SCOPE = Step("a scope that is no session", r"scope_id: must be the id of a session", _without("scope_id"))
 _IDS_ALONE = Step("ids beside a page", r"ids\[\]: cannot be used together", _without("ids"))
