@@ -39,7 +39,6 @@ NOT_YET = {
     ],
     "Vaults": ["/v1/vaults and everything below it"],
     "Files": ["/v1/files and everything below it"],
-    "Memory stores": ["/v1/memory_stores and everything below it"],
     "Skills": ["/v1/skills and everything below it"],
     "Webhooks": ["/v1/organizations/webhooks and everything below it"],
 }
@@ -52,6 +51,9 @@ REMARKS = {
     "sessions.create": "Events wait; the engine that turns sessions is not there yet.",
     "sessions.events.send": "Events are checked and kept in order; they wait for the engine.",
     "sessions.events.list": "",
+    "memory_stores.create": "Attaching a store to a session is not there yet.",
+    "memory_stores.memories.list": "Newest first; with `depth=1` in path order. `view=full` gives at most 20 items a page.",
+    "memory_stores.memories.update": "`PATCH` does the same.",
     "sessions.resources.list": "Repositories; files and memory stores come with their rooms.",
     "agents.create": "Prebuilt skills are known; custom ones come with the skills room.",
     "organizations.rate_limits.list": "There are no Messages-API limits here: always empty.",
@@ -117,7 +119,8 @@ def reference_page() -> str:
     ]
     for route in ROUTES:
         operation = document["paths"][route.path][route.method.lower()]
-        lines += [f"## {route.name}", "", f"`{route.method} {route.path}`: {route.summary}.", ""]
+        also = "".join(f" (also `{method}`)" for method in route.also)
+        lines += [f"## {route.name}", "", f"`{route.method} {route.path}`{also}: {route.summary}.", ""]
         access = {
             "public": "No key needed.",
             "organization": "Workspace key or admin key.",
