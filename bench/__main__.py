@@ -22,6 +22,7 @@ from bench.rounds import FULL_PLAN, QUICK_PLAN, Plan
 from bench.rows.bare_route import bare_route
 from bench.rows.idle import idle
 from bench.rows.list_runs import list_runs
+from bench.rows.memory import memory
 from bench.rows.postgres import postgres
 from bench.rows.run_now import durability, run_now
 from bench.rows.slow_disk import slow_disk
@@ -51,6 +52,7 @@ ROWS = (
     Row(6, "bare-route", bare_route),
     Row(7, "lists", list_runs),
     Row(8, "idle", idle),
+    Row(9, "memory", memory),
 )
 
 

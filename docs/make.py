@@ -47,6 +47,8 @@ REMARKS = {
     "sessions.events.list": "",
     "vaults.credentials.mcp_oauth_validate": "Really asks the MCP server, and renews the token once if it must (decision 15); the hosted "
     "service was only ever seen to answer `valid`. Takes `static_bearer` credentials too.",
+    "memory_stores.memories.list": "Newest first; with `depth=1` in path order. `view=full` gives at most 20 items a page.",
+    "memory_stores.memories.update": "`PATCH` does the same.",
     "agents.create": "Prebuilt skills are known; custom ones come with the skills room.",
     "organizations.rate_limits.list": "There are no Messages-API limits here: always empty.",
     "organizations.workspaces.rate_limits.list": "There are no Messages-API limits here: always empty.",
@@ -111,7 +113,8 @@ def reference_page() -> str:
     ]
     for route in ROUTES:
         operation = document["paths"][route.path][route.method.lower()]
-        lines += [f"## {route.name}", "", f"`{route.method} {route.path}`: {route.summary}.", ""]
+        also = "".join(f" (also `{method}`)" for method in route.also)
+        lines += [f"## {route.name}", "", f"`{route.method} {route.path}`{also}: {route.summary}.", ""]
         access = {
             "public": "No key needed.",
             "organization": "Workspace key or admin key.",

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import anthropic
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 OPERATIONS = {
     ("POST", "/v1/deployments"): "beta.deployments.create",
@@ -50,6 +50,24 @@ OPERATIONS = {
     ("POST", "/v1/environments/{environment_id}"): "beta.environments.update",
     ("DELETE", "/v1/environments/{environment_id}"): "beta.environments.delete",
     ("POST", "/v1/environments/{environment_id}/archive"): "beta.environments.archive",
+    ("POST", "/v1/memory_stores"): "beta.memory_stores.create",
+    ("GET", "/v1/memory_stores"): "beta.memory_stores.list",
+    ("GET", "/v1/memory_stores/{memory_store_id}"): "beta.memory_stores.retrieve",
+    ("POST", "/v1/memory_stores/{memory_store_id}"): "beta.memory_stores.update",
+    ("DELETE", "/v1/memory_stores/{memory_store_id}"): "beta.memory_stores.delete",
+    ("POST", "/v1/memory_stores/{memory_store_id}/archive"): "beta.memory_stores.archive",
+    ("POST", "/v1/memory_stores/{memory_store_id}/memories"): "beta.memory_stores.memories.create",
+    ("GET", "/v1/memory_stores/{memory_store_id}/memories"): "beta.memory_stores.memories.list",
+    ("GET", "/v1/memory_stores/{memory_store_id}/memories/{memory_id}"): "beta.memory_stores.memories.retrieve",
+    ("POST", "/v1/memory_stores/{memory_store_id}/memories/{memory_id}"): "beta.memory_stores.memories.update",
+    ("DELETE", "/v1/memory_stores/{memory_store_id}/memories/{memory_id}"): "beta.memory_stores.memories.delete",
+    ("GET", "/v1/memory_stores/{memory_store_id}/memory_versions"): "beta.memory_stores.memory_versions.list",
+    ("GET", "/v1/memory_stores/{memory_store_id}/memory_versions/{memory_version_id}"): (
+        "beta.memory_stores.memory_versions.retrieve"
+    ),
+    ("POST", "/v1/memory_stores/{memory_store_id}/memory_versions/{memory_version_id}/redact"): (
+        "beta.memory_stores.memory_versions.redact"
+    ),
     ("GET", "/v1/organizations/me"): "organization.retrieve",
     ("POST", "/v1/organizations/workspaces"): "organization.workspaces.create",
     ("GET", "/v1/organizations/workspaces"): "organization.workspaces.list",
@@ -69,6 +87,10 @@ PRESENT = {
     "BetaManagedAgentsAgent": {"archived_at", "description", "multiagent", "system"},
     "BetaManagedAgentsDeployment": {"archived_at", "description", "paused_reason", "schedule"},
     "BetaManagedAgentsDeploymentRun": {"error", "session_id"},
+    "BetaManagedAgentsMemory": {"content"},
+    "BetaManagedAgentsMemoryVersion": {
+        "content", "content_sha256", "content_size_bytes", "created_by", "path", "redacted_at", "redacted_by",
+    },
     "BetaManagedAgentsModelConfig": {"effort", "inference_geo", "speed"},
     "BetaManagedAgentsOutcomeEvaluationResource": {"completed_at", "explanation"},
     "BetaManagedAgentsSchedule": {"last_run_at", "upcoming_runs_at"},
@@ -98,6 +120,39 @@ PRESENT = {
 """Keys that must be there although the client's type has a default for them: those that the contract requires or that it
 says are null. The client cannot tell an absent key from a null, other readers can. A key that a version's type does not
 have is passed over."""
+
+MEMORY_CONFLICTS = {"memory_path_conflict_error", "memory_precondition_failed_error"}
+"""Error types that every version of the client names, and none has a class for: their bodies are judged as the contract
+has them, under ``memory error``."""
+
+
+class _Open(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+class MemoryPathConflict(_Open):
+    """Beside the message it says, flat, who is in the way."""
+
+    type: typing.Literal["memory_path_conflict_error"]
+    message: str
+    conflicting_path: str
+    conflicting_memory_id: str
+
+
+class MemoryPreconditionFailed(_Open):
+    """Has a message."""
+
+    type: typing.Literal["memory_precondition_failed_error"]
+    message: str
+
+
+class MemoryConflict(_Open):
+    """The envelope."""
+
+    type: typing.Literal["error"]
+    error: MemoryPathConflict | MemoryPreconditionFailed
+    request_id: str
+
 
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
 _IS_INSTANT = re.compile(r"\w+_at")
@@ -146,10 +201,12 @@ class Judge:
     def check(self, method: str, path: str, status: int, raw: bytes) -> Verdict:
         """Judge the answer to a request."""
         operation = self.operation(method, path) if status < 400 else "error"
+        if status == 409 and json.loads(raw)["error"]["type"] in MEMORY_CONFLICTS:
+            operation = "memory error"
         return self.judge(operation, raw)
 
     def judge(self, operation: str, raw: bytes) -> Verdict:
-        """Judge a body as what a member returns, or as an ``error``."""
+        """Judge a body as what a member returns, or as an ``error`` or ``memory error``."""
         verdict = Verdict(operation)
         if operation not in self._adapters:
             self._adapters[operation] = TypeAdapter(self._returned_type(operation))
@@ -169,6 +226,8 @@ class Judge:
     def _returned_type(self, operation: str) -> Any:
         if operation == "error":
             return anthropic.types.BetaErrorResponse
+        if operation == "memory error":
+            return MemoryConflict
         return typing.get_type_hints(find(self._client, operation))["return"]
 
 

@@ -36,7 +36,8 @@ def test_each_generation_speaks_its_own_dialect(story: Story) -> None:
         assert request["version"] == ("2026-10-21" if newest else "2023-06-01")
         if "/organizations/" not in request["path"]:
             assert ("beta=true" in request["query"]) is not newest
-            assert "managed-agents-2026-04-01" in request["beta"]
+            memory = request["path"].startswith("/v1/memory_stores")
+            assert ("agent-memory-2026-07-22" if memory else "managed-agents-2026-04-01") in request["beta"]
 
 
 def test_nothing_is_skipped_but_what_a_version_does_not_have(story: Story) -> None:
@@ -48,6 +49,7 @@ def test_nothing_is_skipped_but_what_a_version_does_not_have(story: Story) -> No
                 [
                     *younger,
                     "beta.agents.create(execution_identity)",
+                    "beta.memory_stores.memory_versions.list(service_account_id)",
                     "beta.organization",
                     "organization.api_keys",
                     "organization.retrieve",

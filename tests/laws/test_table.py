@@ -43,6 +43,9 @@ def test_a_route_is_in_the_openapi_document(route: Route) -> None:
     assert operation["responses"]["200"]["content"]
     names = {parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "path"}
     assert names == set(route.parameters)
+    for method in route.also:
+        other = document["paths"][route.path][method.lower()]
+        assert other == operation | {"operationId": other["operationId"]}
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=IDS)
