@@ -24,6 +24,7 @@ from bench.rows.idle import idle
 from bench.rows.list_runs import list_runs
 from bench.rows.memory import memory
 from bench.rows.postgres import postgres
+from bench.rows.run_full import run_full
 from bench.rows.run_now import durability, run_now
 from bench.rows.slow_disk import slow_disk
 from bench.rows.usual import usual_way
@@ -53,6 +54,7 @@ ROWS = (
     Row(7, "lists", list_runs),
     Row(8, "idle", idle),
     Row(9, "memory", memory),
+    Row(10, "run-full", run_full),
 )
 
 

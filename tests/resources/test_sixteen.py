@@ -66,6 +66,13 @@ def strict_api(database_url: str, tmp_path: Path, clock: HandClock) -> Iterator[
         yield client
 
 
+@pytest.fixture
+def strict_sqlite_api(tmp_path: Path, clock: HandClock) -> Iterator[Api]:
+    """The same on SQLite only."""
+    with Api(f"sqlite:///{tmp_path / 'rota.db'}", tmp_path, clock, rate_limit_sessions_per_minute=1) as client:
+        yield client
+
+
 @pytest.mark.parametrize("broken", BREAKS, ids=lambda broken: broken.type)
 def test_a_broken_thing_is_recorded_leaves_nothing_behind_and_can_be_mended(strict_api: Api, broken: Break) -> None:
     scene = Scene(strict_api)
@@ -112,6 +119,27 @@ def test_a_broken_thing_is_recorded_leaves_nothing_behind_and_can_be_mended(stri
     good = scene.fire()
     assert good["error"] is None
     assert scene.call("GET", f"/v1/sessions/{good['session_id']}").ok()["deployment_id"] == scene.deployment
+
+
+@pytest.mark.parametrize("broken", BREAKS, ids=lambda broken: broken.type)
+def test_a_scheduled_run_pauses_or_does_not_as_the_table_says(strict_sqlite_api: Api, broken: Break) -> None:
+    api = strict_sqlite_api
+    scene = Scene(api)
+    to_next_minute(api)
+    scene.change(schedule={"type": "cron", "expression": "* * * * *", "timezone": "UTC"})
+    api.clock.advance(seconds=60)
+    broken.by(scene)
+    api.tick()
+    [run] = scene.call("GET", "/v1/deployment_runs").ok()["data"]
+    assert run["trigger_context"]["type"] == "schedule"
+    assert run["error"]["type"] == broken.type
+    shown = scene.show()
+    if FAILURES[broken.type].pauses:
+        assert shown["status"] == "paused"
+        assert shown["paused_reason"] == {"type": "error", "error": {"type": broken.type}}
+        assert broken.type in scene.check()["checks"][0]["found"]
+    else:
+        assert (shown["status"], shown["paused_reason"]) == ("active", None)
 
 
 def assert_healthy(scene: Scene) -> None:
