@@ -12,6 +12,7 @@ import sys
 from typing import Any
 
 import anthropic
+import journey_vaults
 from drive import Drive, Wire
 from schemas import Judge
 
@@ -459,6 +460,7 @@ async def journey(drive: Drive, admin: Drive, stranger: Drive, style: str) -> di
     deployment = seen["deployments"]["plain"]["id"]
     seen["failures"] = await failures(drive, style, clerk)
     seen["sessions"] = await sessions(drive, style, clerk, deployment, seen["deployments"]["runs"][0])
+    seen["vaults"] = await journey_vaults.vaults(drive, style)
     seen["organization"] = await organization(drive, admin, style)
     seen["wrong key"] = await stranger.refused("beta.agents.list")
     return seen
