@@ -51,10 +51,15 @@ class Outcome(Struct, kw_only=True):
 @click.option(
     "--retire", is_flag=True, help="Take the old keys out of the file instead, if no secret needs them any more."
 )
+@click.option(
+    "--wrap-only", is_flag=True, help="Add no key: wrap with the first one of the file. For several machines."
+)
 @setting_flags("database", "data_dir", "seal_key_file")
 @as_json
-def rotate(retire: bool, json_: bool, **flags: Any) -> None:
+def rotate(retire: bool, wrap_only: bool, json_: bool, **flags: Any) -> None:
     """Seal with a new key from now on, and wrap every stored secret with it."""
+    if retire and wrap_only:
+        raise click.UsageError("--retire and --wrap-only do not go together.")
     settings = load(flags)
     with _alone(settings):
         if retire:
@@ -62,7 +67,7 @@ def rotate(retire: bool, json_: bool, **flags: Any) -> None:
         else:
             columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
             with Progress(*columns, console=show.console(stderr=True), disable=json_) as bars:
-                outcome = asyncio.run(_rotate(settings, bars))
+                outcome = asyncio.run(_rotate(settings, bars, wrap_only=wrap_only))
     if json_:
         show.json(outcome)
     elif retire:
@@ -84,7 +89,7 @@ def _alone(settings: Settings) -> AbstractContextManager[None]:
     return key_file.changing(settings.seal_key_path)
 
 
-async def _rotate(settings: Settings, bars: Progress) -> Outcome:
+async def _rotate(settings: Settings, bars: Progress, *, wrap_only: bool) -> Outcome:
     sealer = key_file.load(settings.seal_key, settings.seal_key_path)
     db = main.open_store(settings)
     try:
@@ -93,16 +98,17 @@ async def _rotate(settings: Settings, bars: Progress) -> Outcome:
             raise Unusable(
                 f"None of the stored secrets is sealed with a key of {settings.seal_key_path}. Is it the file that the server uses?"
             )
-        added = sealer.key_ids & named.keys() <= {sealer.current}  # otherwise an earlier run is taken up
-        if added and settings.seal_key is None:
+        done = sealer.key_ids & named.keys() <= {sealer.current}  # otherwise an earlier run is taken up
+        added = done and not wrap_only and settings.seal_key is None
+        if added:
             sealer = _add(settings.seal_key_path)
-        elif added and len(sealer.key_ids) == 1:
+        elif done and not wrap_only and len(sealer.key_ids) == 1:
             raise Unusable(
                 "The sealing key comes from ROTA_SEAL_KEY, which rota cannot change. Put a new key in front of it, a space "
                 "between the two (`openssl rand -base64 32 | tr '+/' '-_'` makes one), restart every server with that, and run "
                 "this again: it wraps what the old key has sealed, and the old key can go."
             )
-        outcome = Outcome(sealing_key=sealer.current, added=added and settings.seal_key is None)
+        outcome = Outcome(sealing_key=sealer.current, added=added)
         for number in range(1, _MAX_PASSES + 1):
             outcome.lost, outcome.altered = {}, 0
             changed = 0
@@ -179,7 +185,7 @@ async def _retire(settings: Settings) -> Outcome:
 
 def _tell(outcome: Outcome, settings: Settings) -> None:
     key = f"the key {outcome.sealing_key}"
-    click.echo(f"Added {key}; it seals from now on." if outcome.added else f"Took up an earlier rotation to {key}.")
+    click.echo(f"Added {key}; it seals from now on." if outcome.added else f"No key was added; {key} seals.")
     parts = ", ".join(f"{table} {count:,}" for table, count in outcome.rewrapped.items() if count)
     click.echo(f"Wrapped {sum(outcome.rewrapped.values()):,} secrets with it{f': {parts}' if parts else ''}.")
     for name, count in outcome.lost.items():

@@ -111,7 +111,7 @@ def _travel(request: pytest.FixtureRequest, factory: pytest.TempPathFactory, ver
         with psycopg.connect(postgres, autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE template_rota")  # type: ignore[arg-type]
         url = postgres.replace("/postgres?", f"/{name}?")
-    with Server(factory.mktemp("journey"), url) as server:
+    with Server(factory.mktemp("journey"), url, ROTA_ALLOW_PRIVATE_HOSTS="127.0.0.1") as server:
         admin = answer("keys", "create", "--admin", *server.place)
         told = sdks.run(version, "journey.py", {"url": server.url, "key": KEY, "admin_key": admin["key"]})
     assert told["version"] == version

@@ -13,6 +13,7 @@ from typing import Any
 
 import anthropic
 import journey_memory
+import journey_vaults
 from drive import Drive, Wire
 from schemas import Judge
 
@@ -461,6 +462,7 @@ async def journey(drive: Drive, admin: Drive, stranger: Drive, style: str) -> di
     seen["failures"] = await failures(drive, style, clerk)
     seen["sessions"] = await sessions(drive, style, clerk, deployment, seen["deployments"]["runs"][0])
     seen["memory"] = await journey_memory.memory(drive, style)
+    seen["vaults"] = await journey_vaults.vaults(drive, style)
     seen["organization"] = await organization(drive, admin, style)
     seen["wrong key"] = await stranger.refused("beta.agents.list")
     return seen

@@ -192,6 +192,19 @@ def test_keys_from_the_environment_are_the_operators_to_change(sqlite_store: Sto
     assert store.key_file.read_text().strip() == old, "the file was not touched"
 
 
+def test_no_key_is_added_where_only_wrapping_is_asked_for(sqlite_store: Store) -> None:
+    store = sqlite_store
+    store.seed(10)
+    [old], new = store.keys(), key_file.new_key()
+    assert answer("keys", "rotate", "--wrap-only", *store.place)["rewrapped"]["deployment_tokens"] == 0
+    assert store.keys() == [old]
+    key_file.replace(store.key_file, [new, store.key_file.read_text().strip()])
+    told = answer("keys", "rotate", "--wrap-only", *store.place)
+    assert (told["added"], told["rewrapped"]["deployment_tokens"], len(store.keys())) == (False, 10, 2)
+    assert old not in store.named()
+    assert "do not go together" in refusal("keys", "rotate", "--wrap-only", "--retire", *store.place, code=2)
+
+
 def test_without_a_key_there_is_nothing_to_rotate(sqlite_store: Store) -> None:
     assert "There is no sealing key" in refusal("keys", "rotate", *sqlite_store.place)
     assert not sqlite_store.key_file.exists()

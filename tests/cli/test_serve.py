@@ -166,7 +166,9 @@ def test_a_request_that_does_not_finish_is_cut_off_at_the_deadline(tmp_path: Pat
 def test_a_server_carries_no_library_that_it_does_not_need() -> None:
     heavy = (
         "anthropic",
+        "httpcore2",
         "httpx2",
+        "idna",
         "pydantic",
         "psycopg",
         "cryptography",

@@ -99,3 +99,44 @@ def test_time_comes_from_one_clock() -> None:
     for path in FILES:
         if path.name not in allowed and "cli" not in path.parts:
             assert not re.search(r"time\.time(_ns)?\(|datetime\.now\(|utcnow\(", path.read_text()), named(path)
+
+
+NETWORK = {
+    "httpx",
+    "httpx2",
+    "httpcore",
+    "httpcore2",
+    "aiohttp",
+    "requests",
+    "urllib3",
+    "h11",
+    "anyio",
+    "socket",
+    "ssl",
+    "smtplib",
+    "ftplib",
+}
+CONNECTS = {
+    "open_connection",
+    "open_unix_connection",
+    "create_connection",
+    "create_unix_connection",
+    "sock_connect",
+    "connect_ex",
+    "urlopen",
+}
+
+
+@pytest.mark.parametrize("path", FILES, ids=named)
+def test_only_the_door_connects_to_other_hosts(path: Path) -> None:
+    """Commands are clients of the server, and the store has its drivers; every other request goes through ``outgoing``."""
+    if {"outgoing", "cli"} & set(path.parts):
+        return
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        for name in names:
+            assert name.split(".")[0] not in NETWORK, f"{named(path)} imports {name}"
+            assert name not in ("http.client", "urllib.request"), f"{named(path)} imports {name}"
+        called = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+        assert called not in CONNECTS, f"{named(path)} calls {called}"

@@ -344,6 +344,58 @@ def test_many_at_once_renew_once(api: Api) -> None:
     assert case.secrets()["refresh_token"] == "rotated-1"
 
 
+def test_whoever_comes_late_gets_the_token_that_is_there_by_now(api: Api) -> None:
+    """A refusal that was long on its way, while another request has renewed the token and ended."""
+    held: list[asyncio.Event] = []
+
+    async def work(case: Case) -> Any:
+        held.append(asyncio.Event())
+        late = asyncio.create_task(case.validate())
+        while not slow.waiting:
+            await asyncio.sleep(0.001)
+        first = await case.validate()
+        held[0].set()
+        return first, await late
+
+    class Slow(Mcp):
+        waiting = 0
+
+        async def __call__(self, request: bytes, writer: asyncio.StreamWriter) -> None:
+            if ACCESS.encode() in request and not self.waiting:
+                self.waiting += 1
+                await held[0].wait()
+            await super().__call__(request, writer)
+
+    slow, tokens = Slow(good={"renewed-1"}), Tokens()
+    first, late = Case(api, slow, tokens).run(work)
+    assert (first["status"], first["refresh"]["status"]) == ("valid", "succeeded")
+    assert (late["status"], late["refresh"]) == ("valid", None)
+    assert len(tokens.asked) == 1
+
+
+def test_an_exchange_that_another_process_has_won_is_no_failure(api: Api) -> None:
+    """The endpoint has taken the refresh token already, for a process that has saved what it got meanwhile."""
+
+    async def work(case: Case) -> Any:
+        tokens.gate = asyncio.Event()
+        validating = asyncio.create_task(case.validate())
+        while not tokens.asked:
+            await asyncio.sleep(0.001)
+        used = await api.house.db.read(actions.held, api.who, case.vault, case.id, api.house.app.policy)
+        theirs = {"access_token": "renewed-elsewhere", "refresh_token": "rotated-elsewhere"}
+        await api.house.db.write(actions.save_refreshed, api.who, used, theirs, 60, api.house.app.policy)
+        tokens.refresh_token = "rotated-elsewhere"
+        tokens.gate.set()
+        return await validating
+
+    tokens = Tokens()
+    case = Case(api, Mcp(good={"renewed-elsewhere"}), tokens)
+    told = case.run(work)
+    assert (told["status"], told["refresh"]) == ("valid", None)
+    assert case.secrets()["refresh_token"] == "rotated-elsewhere"
+    assert "vault_credential.refresh_failed" not in [event for event, _, _ in announced(api)]
+
+
 @pytest.mark.parametrize("change", ["update", "archive", "delete"])
 def test_what_changed_during_the_exchange_wins(api: Api, change: str) -> None:
     """The transaction that saves looks at what it had read: it neither overwrites a newer token nor revives a secret."""

@@ -1,8 +1,9 @@
 """Renewing an OAuth access token at its token endpoint (RFC 6749, section 6).
 
 Promises: no transaction is open while the endpoint is asked; one exchange of a credential is under way at a time in this
-process, and whoever comes meanwhile shares its outcome, because endpoints take a refresh token once; what it gave is sealed
-and saved, a rotated refresh token with it, unless the secrets were changed meanwhile; a failure is announced.
+process, and whoever comes meanwhile shares its outcome, because endpoints take a refresh token once; whoever comes late, here
+or in another process, gets what the one before has saved; what an endpoint gave is sealed and saved, a rotated refresh token
+with it, unless the secrets were changed meanwhile; a failure is announced.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from rota.base import log
-from rota.base.errors import InvalidRequest
+from rota.base.errors import InvalidRequest, NotFound
 from rota.base.policy import Policy
 from rota.base.who import Who
 from rota.outgoing import client
@@ -31,9 +32,9 @@ _under_way: dict[str, "asyncio.Task[Renewed]"] = {}
 
 
 class Renewed(Struct, frozen=True):
-    """How it ended, and the new access token if there is one."""
+    """How it ended, and the new access token if there is one. No outcome: somebody else had put a new one there already."""
 
-    outcome: RefreshOutcome
+    outcome: RefreshOutcome | None
     access_token: str | None = None
 
 
@@ -57,6 +58,8 @@ async def refresh(db: Db, policy: Policy, who: Who, used: Held) -> Renewed:
 async def _exchange(db: Db, policy: Policy, who: Who, used: Held) -> Renewed:
     if not isinstance(used.auth, McpOauth) or used.auth.refresh is None or "refresh_token" not in used.secrets:
         return Renewed(RefreshOutcome("no_refresh_token"))
+    if (newer := await _newer(db, policy, who, used)) is not None:
+        return Renewed(None, newer)
     headers, content = _form(used.auth, used.secrets)
     try:
         answer = await client.request(
@@ -70,12 +73,12 @@ async def _exchange(db: Db, policy: Policy, who: Who, used: Held) -> Renewed:
         )
     except OutgoingFailure as exc:
         _logger.warning("a token endpoint cannot be asked", credential_id=used.credential_id, reason=str(exc))
-        return await _failed(db, who, used, RefreshOutcome("connect_error"))
+        return await _failed(db, policy, who, used, RefreshOutcome("connect_error"))
     tokens = _tokens(answer)
     if tokens is None:
         # An answer that looks like a success may hold tokens in places that nobody foresaw: it is not shown.
         shown = None if 200 <= answer.status < 300 else captured.capture(answer, used.secrets.values())
-        return await _failed(db, who, used, RefreshOutcome("failed", shown))
+        return await _failed(db, policy, who, used, RefreshOutcome("failed", shown))
     secrets: Secrets = {"access_token": tokens.access_token}
     if tokens.refresh_token:
         secrets["refresh_token"] = tokens.refresh_token
@@ -87,7 +90,21 @@ async def _exchange(db: Db, policy: Policy, who: Who, used: Held) -> Renewed:
     return Renewed(RefreshOutcome("succeeded"), tokens.access_token)
 
 
-async def _failed(db: Db, who: Who, used: Held, outcome: RefreshOutcome) -> Renewed:
+async def _newer(db: Db, policy: Policy, who: Who, used: Held) -> str | None:
+    """The access token that has replaced the one that was used, if one has."""
+    try:
+        found = await db.read(credentials.held, who, used.vault_id, used.credential_id, policy)
+    except NotFound:
+        return None
+    token = found.secrets.get("access_token")
+    return token if token != used.secrets.get("access_token") else None
+
+
+async def _failed(db: Db, policy: Policy, who: Who, used: Held, outcome: RefreshOutcome) -> Renewed:
+    if (
+        newer := await _newer(db, policy, who, used)
+    ) is not None:  # another process was faster with the same refresh token
+        return Renewed(None, newer)
     await db.write(credentials.tell_refresh_failed, who, used)
     return Renewed(outcome)
 
