@@ -20,6 +20,7 @@ from bench import database, machine
 from bench.report import Results, Section, print_table, write_json
 from bench.rounds import FULL_PLAN, QUICK_PLAN, Plan
 from bench.rows.bare_route import bare_route
+from bench.rows.files import files
 from bench.rows.idle import idle
 from bench.rows.list_runs import list_runs
 from bench.rows.postgres import postgres
@@ -51,6 +52,7 @@ ROWS = (
     Row(6, "bare-route", bare_route),
     Row(7, "lists", list_runs),
     Row(8, "idle", idle),
+    Row(9, "files", files),
 )
 
 
