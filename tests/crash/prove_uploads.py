@@ -17,7 +17,7 @@ from tests.crash.uploads import Toll, rounds
 from tests.databases import fresh, postgres_server
 
 COLUMNS = (
-    "kills", "uploaded", "deleted", "unanswered", "left_by_kills", "lost", "without_bytes", "not_collected",
+    "kills", "uploaded", "deleted", "unanswered", "begun", "collected", "lost", "without_bytes", "not_collected",
 )  # fmt: skip
 WIDTH = 150
 

@@ -52,8 +52,10 @@ class Toll:
     uploaded: int = 0
     deleted: int = 0
     unanswered: int = 0
-    left_by_kills: int = 0
-    """Objects and beginnings of some that no row named when the last server had ended; housekeeping took them."""
+    begun: int = 0
+    """Files that were half written when the server was killed."""
+    collected: int = 0
+    """Whole objects without a row that housekeeping took meanwhile."""
     lost: int = 0
     without_bytes: int = 0
     not_collected: int = 0
@@ -146,6 +148,7 @@ class Housekeeper(threading.Thread):
         self.settings = settings
         self.over = threading.Event()
         self.rounds = 0
+        self.collected = 0
         self.surprises: list[str] = []
 
     def run(self) -> None:
@@ -158,7 +161,7 @@ class Housekeeper(threading.Thread):
         try:
             while not self.over.wait(0.02):
                 try:
-                    await content.collect(tools)
+                    self.collected += await content.collect(tools)
                     await objects.clear(tools)
                     self.rounds += 1
                 except Unavailable:  # the database is busy; as a server's sweeper would, try again later
@@ -192,6 +195,7 @@ def rounds(folder: Path, url: str, kind: str, seed: int, kills: int) -> Toll:
             gate.open.clear()
             server.kill()
             toll.kills += 1
+            toll.begun += len([*(folder / "data" / "blobs").rglob("*.part")])
             toll.instants.append(round(delay, 4))
             server.start(port)
         gate.closing_time.set()
@@ -203,6 +207,7 @@ def rounds(folder: Path, url: str, kind: str, seed: int, kills: int) -> Toll:
     housekeeper.over.set()
     housekeeper.join(_PATIENCE)
     toll.findings += housekeeper.surprises
+    toll.collected = housekeeper.collected
     asyncio.run(_look(settings, toll))
     toll.uploaded = sum(each.uploaded for each in uploaders)
     toll.deleted = sum(len(each.gone) for each in uploaders)
@@ -235,11 +240,10 @@ async def _look(settings: Settings, toll: Toll) -> None:
     db, blobs = main.open_store(settings, clock=clock), main.open_place(settings, clock)
     root = Path(settings.data_dir) / "blobs"
     try:
-        kept = await _whole(db, root, toll)
-        toll.left_by_kills = len(_there(root) - kept)
+        await _whole(db, root, toll)
         clock.advance(seconds=3 * GRACE)
         tools = Tools(db=db, blobs=blobs, policy=policy(settings))
-        await content.collect(tools)
+        toll.collected += await content.collect(tools)
         await objects.clear(tools)
         kept = await _whole(db, root, toll)
         left = sorted(_there(root) - kept) + [row[0] for row in await db.read(_rows, WAITING)]
