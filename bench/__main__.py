@@ -20,6 +20,7 @@ from bench import database, machine
 from bench.report import Results, Section, print_table, write_json
 from bench.rounds import FULL_PLAN, QUICK_PLAN, Plan
 from bench.rows.bare_route import bare_route
+from bench.rows.files import files
 from bench.rows.idle import idle
 from bench.rows.list_runs import list_runs
 from bench.rows.memory import memory
@@ -55,6 +56,7 @@ ROWS = (
     Row(8, "idle", idle),
     Row(9, "memory", memory),
     Row(10, "run-full", run_full),
+    Row(11, "files", files),
 )
 
 

@@ -15,6 +15,7 @@ import pytest
 from rota.base.clock import HandClock
 from rota.store.db import open_db
 from tests.api import Api
+from tests.buckets import s3_server
 from tests.databases import postgres_server, relax
 
 
@@ -57,6 +58,13 @@ def _copy(postgres: str) -> Generator[str]:
     yield postgres.replace("/postgres?", f"/{name}?")
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """The URL of an S3 service from its package; one for each test process that asks."""
+    with s3_server() as url:
+        yield url
 
 
 @pytest.fixture

@@ -100,7 +100,7 @@ def run_full(stage: Stage) -> Section:
         value = ratio(cpu[f"{callers_of(count)}, full"], cpu[f"{callers_of(count)}, plain"])
         lines.append(figure(f"full / plain, CPU a run, {callers_of(count)}", value, "x", AIM if count == 1 else None))
     return Section(
-        9,
+        10,
         "run-full",
         "run-now of a deployment that names as much as one may, SQLite",
         "WAL, synchronous=FULL: a 200 has been flushed to the disk",

@@ -25,7 +25,7 @@ from msgspec import Struct
 from rota import main
 from rota.api import SEALED
 from rota.base import key_file
-from rota.base.errors import Fault, Refusal, Unusable
+from rota.base.errors import Fault, Refusal, Unavailable, Unusable
 from rota.base.log import redact
 from rota.base.settings import SECRETS, Settings, describe, load
 from rota.cli import show
@@ -33,6 +33,7 @@ from rota.cli.options import as_json, setting_flags
 from rota.outgoing import guard
 from rota.resources.workspaces import keys
 from rota.store.db import sqlite_path
+from rota.store.place import folder_of
 from rota.store.sealed import keys_named
 from rota.store.standing import Standing, standing
 
@@ -86,6 +87,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield _sqlite()
         yield _server_lock(file)
     yield _database(where)
+    yield _files(settings)
     yield _seal_key(settings)
     if where.exists and not where.problem and not where.pending:
         yield _keys(settings)
@@ -156,6 +158,40 @@ def _database(where: Standing) -> Finding:
             "Make a backup, then run `rota migrate`.",
         )  # fmt: skip
     return Finding("database", "ok", f"{where.server}, at migration {where.applied[-1]}")
+
+
+def _files(settings: Settings) -> Finding:
+    """The place for files. Into a bucket a few bytes are written, read and removed again; a folder is only looked at."""
+    name, url = "files", settings.blobs_url
+    try:
+        folder = folder_of(url)
+        if folder is None:
+            asyncio.run(_try_place(settings))
+            return Finding(name, "ok", f"{url} can be reached, written to and read from")
+    except Unusable as exc:
+        return Finding(name, "wrong", str(exc), "Change --blobs or ROTA_BLOBS.")
+    except Fault as exc:
+        mend = "Check ROTA_BLOBS and the ROTA_S3_* settings, that the bucket exists, and that the key may put, get, list and delete."
+        return Finding(name, "wrong", f"{url} cannot be used: {redact(str(exc))}", mend)
+    there = _nearest(folder)
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        mend = f"Run `chown` or `chmod` on {there}, or name another place with --blobs or ROTA_BLOBS."
+        return Finding(name, "wrong", f"{there} cannot be written to by this user", mend)
+    return Finding(name, "ok", f"{folder}" if folder == there else f"{folder} does not exist yet and will be made")
+
+
+async def _try_place(settings: Settings) -> None:
+    blobs = main.open_place(settings)
+    try:
+        async with blobs.write("doctor") as writer:
+            await writer.write(b"rota")
+            written = await writer.finish()
+        read = b"".join([chunk async for chunk in blobs.read(written.location)])
+        await blobs.remove(written.location)
+    finally:
+        await blobs.close()
+    if read != b"rota":
+        raise Unavailable("what was read back is not what was written")
 
 
 def _server_lock(path: Path) -> Finding:

@@ -6,7 +6,7 @@ answered with the whole file, which it allows).
 """
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from urllib.parse import quote
 
 from rota.base.errors import RangeNotSatisfiable
@@ -16,8 +16,11 @@ _RANGE = re.compile(r"bytes=\s*(\d{0,18})-(\d{0,18})\s*")
 _MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]{1,127}/[\w!#$&^.+-]{1,127}(;[ -~]{0,200})?", re.ASCII)
 
 
-def attachment(req: Request, location: str, *, filename: str, media_type: str, size: int) -> Reply:
-    """The object at ``location``, of ``size`` bytes, as a file to be saved. RangeNotSatisfiable."""
+async def attachment(req: Request, location: str, *, filename: str, media_type: str, size: int) -> Reply:
+    """The object at ``location``, of ``size`` bytes, as a file to be saved.
+
+    RangeNotSatisfiable; Unavailable if the object cannot be read, of which its first bytes are the proof.
+    """
     headers = [
         (b"content-disposition", f"attachment; filename*=utf-8''{quote(filename, safe='')}".encode()),
         (b"x-content-type-options", b"nosniff"),
@@ -29,12 +32,14 @@ def attachment(req: Request, location: str, *, filename: str, media_type: str, s
     if asked is not None:
         start, end = asked
         headers.append((b"content-range", f"bytes {start}-{end - 1}/{size}".encode()))
+    chunks = _upto(req.blobs.read(location, start=start), end - start)
+    begun = _Begun(await anext(chunks, b""), chunks)
     kind = media_type if _MEDIA_TYPE.fullmatch(media_type) else "application/octet-stream"
     return Reply(
         content_type=kind.encode(),
         status=200 if asked is None else 206,
         headers=tuple(headers),
-        chunks=_upto(req.blobs.read(location, start=start), end - start),
+        chunks=begun,
         length=end - start,
     )
 
@@ -58,7 +63,28 @@ def _range(text: str, size: int) -> tuple[int, int] | None:
     return start, end
 
 
-async def _upto(chunks: AsyncIterator[bytes], length: int) -> AsyncIterator[bytes]:
+class _Begun:
+    """Chunks of which the first has been read already."""
+
+    def __init__(self, first: bytes, rest: AsyncGenerator[bytes]) -> None:
+        self._first = first
+        self._rest = rest
+
+    def __aiter__(self) -> "_Begun":
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._first:
+            first, self._first = self._first, b""
+            return first
+        return await anext(self._rest)
+
+    async def aclose(self) -> None:
+        """Read no further."""
+        await self._rest.aclose()
+
+
+async def _upto(chunks: AsyncIterator[bytes], length: int) -> AsyncGenerator[bytes]:
     """The first ``length`` bytes."""
     try:
         async for chunk in chunks:

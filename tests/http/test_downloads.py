@@ -120,7 +120,7 @@ def test_a_caller_who_leaves_while_nothing_comes_is_noticed(still_api: Api) -> N
 
 def fetch(api: Api, headers: dict[str, str] | None = None, **facts: Any) -> Response:
     async def handle(req: Request) -> Reply:
-        return attachment(
+        return await attachment(
             req, location, **{"filename": "a.txt", "media_type": "text/html", "size": len(BYTES), **facts}
         )
 
@@ -176,3 +176,19 @@ def test_a_range_behind_the_end_is_416(still_api: Api, asked: str) -> None:
     response = fetch(still_api, {"range": asked})
     assert "5120 bytes" in response.refused(416)
     assert response.headers["content-range"] == "bytes */5120"
+
+
+def test_a_file_whose_bytes_cannot_be_read_is_503_and_no_broken_200(still_api: Api) -> None:
+    async def gone(req: Request) -> Reply:
+        location = "files/2026-03-02/1772452800000000-0000000000000000000000"
+        return await attachment(req, location, filename="a", media_type="a/b", size=5)
+
+    still_api.house.app, before = house(still_api, gone), still_api.house.app
+    try:
+        still_api.get("/chunks").refused(503, "overloaded_error")
+    finally:
+        still_api.house.app = before
+
+
+def test_an_empty_file_is_sent_too(still_api: Api) -> None:
+    assert fetch(still_api, size=0).raw == b""

@@ -4,10 +4,12 @@ import asyncio
 import fcntl
 import os
 import stat
+import sys
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -17,10 +19,12 @@ from rota.store.blob import Blobs, Written
 from rota.store.blobs import directory
 from rota.store.blobs.directory import DirectoryBlobs
 from rota.store.place import folder_of, open_blobs
+from tests.buckets import ACCESS
 from tests.conftest import START
 
 R = TypeVar("R")
-SIZES = [0, 1, 4096, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 5_000_000]
+_numbers = count()
+SIZES = [0, 1, 4096, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 5_000_000, 8 << 20, (17 << 20) + 1]
 
 
 class Place:
@@ -72,12 +76,21 @@ class Place:
         self.runner.close()
 
 
-@pytest.fixture(params=["folder"])
+@pytest.fixture(params=["folder", "s3"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     """A fresh place of each kind in turn."""
-    made = Place((tmp_path / "blobs").as_uri())
+    folder = request.param == "folder"
+    made = Place((tmp_path / "blobs").as_uri()) if folder else bucket(request.getfixturevalue("s3"))
     yield made
     made.close()
+
+
+def bucket(endpoint: str) -> Place:
+    """A fresh bucket."""
+    name = f"bucket-{next(_numbers)}-{os.getpid()}"
+    made = Place(f"s3://{name}/some/prefix", endpoint=endpoint, **ACCESS)
+    made.blobs.client.create_bucket(Bucket=name)  # type: ignore[attr-defined]
+    return made
 
 
 @pytest.fixture
@@ -127,8 +140,19 @@ def test_what_is_no_location_is_not_looked_for(place: Place, location: str) -> N
         place.run(place.blobs.remove(location))
 
 
-@pytest.mark.parametrize("size", [0, 10, 3_000_000])
-def test_what_is_not_finished_leaves_nothing(place: Place, size: int, tmp_path: Path) -> None:
+def nothing_is_left(place: Place) -> None:
+    place.clock.advance(seconds=9e6)
+    assert place.orphans() == []
+    if (root := folder_of(place.url)) is not None:
+        assert [each for each in root.rglob("*") if each.is_file()] == []
+    else:
+        blobs: Any = place.blobs
+        assert "Uploads" not in blobs.client.list_multipart_uploads(Bucket=blobs.bucket)
+        assert "Contents" not in blobs.client.list_objects_v2(Bucket=blobs.bucket)
+
+
+@pytest.mark.parametrize("size", [0, 10, 3_000_000, 20_000_000])
+def test_what_is_not_finished_leaves_nothing(place: Place, size: int) -> None:
     async def work() -> None:
         async with place.blobs.write("files") as writer:
             await writer.write(b"x" * size)
@@ -136,16 +160,14 @@ def test_what_is_not_finished_leaves_nothing(place: Place, size: int, tmp_path: 
 
     with pytest.raises(KeyError):
         place.run(work())
-    place.clock.advance(seconds=9e6)
-    assert place.orphans() == []
-    assert [each for each in (tmp_path / "blobs").rglob("*") if each.is_file()] == []
+    nothing_is_left(place)
 
 
-def test_a_writer_that_is_cancelled_leaves_nothing(place: Place, tmp_path: Path) -> None:
+def test_a_writer_that_is_cancelled_leaves_nothing(place: Place) -> None:
     async def write(begun: asyncio.Event) -> None:
         async with place.blobs.write("files") as writer:
             while True:
-                await writer.write(b"x" * 3_000_000)
+                await writer.write(b"x" * 9_000_000)
                 begun.set()
 
     async def work() -> None:
@@ -157,9 +179,7 @@ def test_a_writer_that_is_cancelled_leaves_nothing(place: Place, tmp_path: Path)
             await task
 
     place.run(work())
-    place.clock.advance(seconds=9e6)
-    assert place.orphans() == []
-    assert [each for each in (tmp_path / "blobs").rglob("*") if each.is_file()] == []
+    nothing_is_left(place)
 
 
 def test_objects_are_told_by_age_and_prefix_oldest_first(place: Place) -> None:
@@ -205,6 +225,48 @@ def test_many_write_and_read_at_once(place: Place) -> None:
         return await asyncio.gather(*(one(number) for number in range(30)))
 
     assert all(place.run(work()))
+
+
+# A bucket
+
+
+def test_a_bucket_is_listed_page_by_page(s3: str) -> None:
+    place = bucket(s3)
+    blobs: Any = place.blobs
+    made = [place.keep(str(number).encode()).location for number in range(12)]
+    blobs.client.put_object(Bucket=blobs.bucket, Key="some/prefix/files/notes.txt", Body=b"mine")
+    whole = blobs.client.list_objects_v2
+    blobs.client.list_objects_v2 = lambda **asked: whole(MaxKeys=5, **asked)
+    place.clock.advance(seconds=1)
+    assert place.orphans() == sorted(made)
+    place.close()
+
+
+def test_a_bucket_that_is_away_is_told_as_a_fault(s3: str) -> None:
+    gone = Place("s3://no-such-bucket", endpoint=s3, **ACCESS)
+    with pytest.raises(Unavailable, match="NoSuchBucket"):
+        gone.keep(b"x")
+    with pytest.raises(Unavailable, match="NoSuchBucket"):
+        gone.orphans()
+    gone.close()
+
+
+def test_a_read_behind_the_end_of_an_object_gives_nothing(s3: str) -> None:
+    place = bucket(s3)
+    assert place.get(place.keep(b"abc").location, 3) == b""
+    place.close()
+
+
+def test_s3_is_an_extra_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    with pytest.raises(Unusable, match=r"rota\[s3\]"):
+        open_blobs("s3://bucket", HandClock(START))
+
+
+@pytest.mark.parametrize("url", ["s3://", "s3:///prefix", "s3://bucket?x=y"])
+def test_an_s3_url_names_a_bucket(url: str) -> None:
+    with pytest.raises(Unusable, match="s3://bucket"):
+        open_blobs(url, HandClock(START))
 
 
 # A folder

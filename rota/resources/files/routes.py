@@ -38,7 +38,7 @@ async def retrieve(req: Request) -> Any:
 async def download(req: Request) -> Any:
     """Fetch a file's bytes."""
     file, location = await req.read(actions.get_bytes, req.params[0])
-    return attachment(req, location, filename=file.filename, media_type=file.mime_type, size=file.size_bytes)
+    return await attachment(req, location, filename=file.filename, media_type=file.mime_type, size=file.size_bytes)
 
 
 async def delete(req: Request) -> Any:
