@@ -13,6 +13,7 @@ from typing import Any
 
 import anthropic
 from drive import Drive, Wire
+from journey_skills import skills
 from schemas import Judge
 
 HELLO = {"type": "user.message", "content": [{"type": "text", "text": "Hello."}]}
@@ -460,6 +461,7 @@ async def journey(drive: Drive, admin: Drive, stranger: Drive, style: str) -> di
     seen["failures"] = await failures(drive, style, clerk)
     seen["sessions"] = await sessions(drive, style, clerk, deployment, seen["deployments"]["runs"][0])
     seen["organization"] = await organization(drive, admin, style)
+    seen["skills"] = await skills(drive, style, office)
     seen["wrong key"] = await stranger.refused("beta.agents.list")
     return seen
 
