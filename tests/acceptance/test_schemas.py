@@ -10,7 +10,7 @@ import pytest
 
 from rota import api
 from tests.acceptance.conftest import Story
-from tests.acceptance.schemas import OPERATIONS, Judge
+from tests.acceptance.schemas import DOWNLOADS, OPERATIONS, Judge
 
 KNOWN_PROBLEMS = {
     "0.121.0": {
@@ -30,6 +30,7 @@ KNOWN_KEYS = {
         "BetaManagedAgentsSessionAgent.execution_identity": "younger than this client",
         "BetaManagedAgentsSessionThreadAgent.execution_identity": "younger than this client",
         "BetaManagedAgentsAgentToolConfig.type": "younger than this client",
+        "SyncPageCursor.has_more": "in the old shape of lists of skills (contract); the client's pages go by next_page",
     },
     "1.17.0": {
         "BetaInvalidRequestError.details": _DETAILS,
@@ -75,7 +76,7 @@ def test_every_key_that_a_client_does_not_know_is_justified(story: Story) -> Non
 
 def test_every_route_that_a_version_can_call_has_answered(story: Story) -> None:
     assert set(story.members) | {"error"} == set(story.checked)
-    served = len(OPERATIONS) if story.version != "0.121.0" else 34
+    served = len(OPERATIONS) if story.version != "0.121.0" else 43
     assert len(story.members) == served
 
 
@@ -108,7 +109,7 @@ def changed(body: Any, where: tuple[str | int, ...], *value: Any) -> bytes:
 
 
 def test_good_bodies_pass(judge: Judge, newest_samples: dict[str, str]) -> None:
-    assert set(newest_samples) == set(judge.members()) | {"error"}
+    assert set(newest_samples) == set(judge.members()) - DOWNLOADS | {"error"}
     for operation, raw in newest_samples.items():
         assert judge.judge(operation, raw.encode()).problems == []
 
