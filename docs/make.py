@@ -47,7 +47,8 @@ REMARKS = {
     "sessions.events.list": "",
     "vaults.credentials.mcp_oauth_validate": "Really asks the MCP server, and renews the token once if it must (decision 15); the hosted "
     "service was only ever seen to answer `valid`. Takes `static_bearer` credentials too.",
-    "agents.create": "Prebuilt skills are known; custom ones come with the skills room.",
+    "skills.create": "With `anthropic-beta: skills-2025-10-02` all of these routes take and give the older shapes (decision 19).",
+    "skills.list": "Prebuilt skills can be named by agents; they are not listed, since their content is not here.",
     "organizations.rate_limits.list": "There are no Messages-API limits here: always empty.",
     "organizations.workspaces.rate_limits.list": "There are no Messages-API limits here: always empty.",
 }
