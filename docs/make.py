@@ -49,7 +49,8 @@ REMARKS = {
     "service was only ever seen to answer `valid`. Takes `static_bearer` credentials too.",
     "memory_stores.memories.list": "Newest first; with `depth=1` in path order. `view=full` gives at most 20 items a page.",
     "memory_stores.memories.update": "`PATCH` does the same.",
-    "agents.create": "Prebuilt skills are known; custom ones come with the skills room.",
+    "skills.create": "With `anthropic-beta: skills-2025-10-02` all of these routes take and give the older shapes (decision 19).",
+    "skills.list": "Prebuilt skills can be named by agents; they are not listed, since their content is not here.",
     "organizations.rate_limits.list": "There are no Messages-API limits here: always empty.",
     "organizations.workspaces.rate_limits.list": "There are no Messages-API limits here: always empty.",
 }

@@ -43,7 +43,7 @@ ROUTES: list[Route] = [
 CHORES: list[Chore] = [
     *memory_stores_retention.CHORES,
     *files_content.CHORES,
-    skills_chores.COLLECT,
+    *skills_chores.CHORES,
     outbox.FORGET,
     objects.CLEAR,
 ]

@@ -40,8 +40,11 @@ class Wire:
         )
 
     def received(self, response: Any) -> None:
-        """Judge a response, whose body has been read."""
+        """Judge a response, whose body has been read; of a download there is nothing to judge but that it came."""
         request = response.request
+        if response.status_code < 400 and response.headers["content-type"] != "application/json":
+            self.checked[self.judge.operation(request.method, request.url.path)] += 1
+            return
         verdict = self.judge.check(request.method, request.url.path, response.status_code, response.content)
         self.checked[verdict.operation] += 1
         where = f"{request.method} {request.url.path} {response.status_code}"
@@ -104,6 +107,14 @@ class Drive:
         if inspect.isawaitable(result):
             result = await result
         return result.to_dict(mode="json", use_api_names=True)
+
+    async def fetch(self, member: str, *args: Any, **arguments: Any) -> bytes:
+        """Call a member that downloads; the bytes."""
+        result = self._call(member, *args, **arguments)
+        if inspect.isawaitable(result):
+            result = await result
+        raw = result.read()
+        return await raw if inspect.isawaitable(raw) else raw
 
     async def walk(self, member: str, *args: Any, **arguments: Any) -> list[Any]:
         """Call a list and walk through all of its pages; the items, as JSON."""

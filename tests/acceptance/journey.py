@@ -15,6 +15,7 @@ import anthropic
 import journey_memory
 import journey_vaults
 from drive import Drive, Wire
+from journey_skills import skills
 from schemas import Judge
 
 HELLO = {"type": "user.message", "content": [{"type": "text", "text": "Hello."}]}
@@ -464,6 +465,7 @@ async def journey(drive: Drive, admin: Drive, stranger: Drive, style: str) -> di
     seen["memory"] = await journey_memory.memory(drive, style)
     seen["vaults"] = await journey_vaults.vaults(drive, style)
     seen["organization"] = await organization(drive, admin, style)
+    seen["skills"] = await skills(drive, style, office)
     seen["wrong key"] = await stranger.refused("beta.agents.list")
     return seen
 

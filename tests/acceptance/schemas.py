@@ -84,6 +84,15 @@ OPERATIONS = {
         "POST",
         "/v1/vaults/{vault_id}/credentials/{credential_id}/mcp_oauth_validate",
     ): "beta.vaults.credentials.mcp_oauth_validate",
+    ("POST", "/v1/skills"): "beta.skills.create",
+    ("GET", "/v1/skills"): "beta.skills.list",
+    ("GET", "/v1/skills/{skill_id}"): "beta.skills.retrieve",
+    ("DELETE", "/v1/skills/{skill_id}"): "beta.skills.delete",
+    ("POST", "/v1/skills/{skill_id}/versions"): "beta.skills.versions.create",
+    ("GET", "/v1/skills/{skill_id}/versions"): "beta.skills.versions.list",
+    ("GET", "/v1/skills/{skill_id}/versions/{version}"): "beta.skills.versions.retrieve",
+    ("DELETE", "/v1/skills/{skill_id}/versions/{version}"): "beta.skills.versions.delete",
+    ("GET", "/v1/skills/{skill_id}/versions/{version}/content"): "beta.skills.versions.download",
     ("GET", "/v1/organizations/me"): "organization.retrieve",
     ("POST", "/v1/organizations/workspaces"): "organization.workspaces.create",
     ("GET", "/v1/organizations/workspaces"): "organization.workspaces.list",
@@ -97,6 +106,9 @@ OPERATIONS = {
     ("GET", "/v1/organizations/rate_limits"): "organization.rate_limits.list",
 }
 """Method and path to the client's member that calls it."""
+
+DOWNLOADS = frozenset({"beta.skills.versions.download"})
+"""Members that answer with bytes, which no type describes."""
 
 PRESENT = {
     "BetaEnvironment": {"archived_at", "description", "scope"},
@@ -136,6 +148,9 @@ PRESENT = {
     "APIKey": {"created_by", "expires_at", "partial_key_hint", "principal"},
     "Workspace": {"archived_at", "external_key_id", "user_profile_id"},
     "BetaErrorResponse": {"request_id"},
+    "SkillCreateResponse": {"display_title", "latest_version"},
+    "SkillListResponse": {"display_title", "latest_version"},
+    "SkillRetrieveResponse": {"display_title", "latest_version"},
     "SyncPageCursor": {"next_page"},
     "SyncBidirectionalPageCursor": {"next_page", "prev_page"},
     "SyncPage": {"first_id", "has_more", "last_id"},

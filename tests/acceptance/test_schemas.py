@@ -10,7 +10,7 @@ import pytest
 
 from rota import api
 from tests.acceptance.conftest import Story
-from tests.acceptance.schemas import OPERATIONS, Judge
+from tests.acceptance.schemas import DOWNLOADS, OPERATIONS, Judge
 
 KNOWN_PROBLEMS = {
     "0.121.0": {
@@ -32,6 +32,7 @@ KNOWN_KEYS = {
         "BetaManagedAgentsSessionAgent.execution_identity": "younger than this client",
         "BetaManagedAgentsSessionThreadAgent.execution_identity": "younger than this client",
         "BetaManagedAgentsAgentToolConfig.type": "younger than this client",
+        "SyncPageCursor.has_more": "in the old shape of lists of skills (contract); the client's pages go by next_page",
     },
     "1.17.0": {
         "SyncPageCursor.prefixes": _PREFIXES,
@@ -111,7 +112,7 @@ def changed(body: Any, where: tuple[str | int, ...], *value: Any) -> bytes:
 
 
 def test_good_bodies_pass(judge: Judge, newest_samples: dict[str, str]) -> None:
-    assert set(newest_samples) == set(judge.members()) | {"error", "memory error"}
+    assert set(newest_samples) == set(judge.members()) - DOWNLOADS | {"error", "memory error"}
     for operation, raw in newest_samples.items():
         assert judge.judge(operation, raw.encode()).problems == []
 

@@ -1,9 +1,9 @@
 """``python -m tests.crash.prove --kills 500``: kill servers for as long as it is worth, and a table.
 
 Every seed is a fresh database, killed ``--each`` times at the instants that the seed fixes, while the server fires
-deployments or, with ``--of memories``, keeps notes. ``--copies`` adds copies of a busy SQLite database, opened as after a
-power cut. The exit code is 1 if anything was lost, doubled or half made. A seed that failed is tried again with ``--first
-SEED --kills EACH``.
+deployments or, with ``--of memories``, keeps notes, or with ``--of skills`` takes uploads. ``--copies`` adds copies of a busy
+SQLite database, opened as after a power cut. The exit code is 1 if anything was lost, doubled or half made. A seed that
+failed is tried again with ``--first SEED --kills EACH``.
 """
 
 import argparse
@@ -22,13 +22,14 @@ from rich.table import Table
 from tests.crash.notes import Notes
 from tests.crash.power import Cuts, cuts
 from tests.crash.rounds import House, Runs, Toll, Work, rounds
+from tests.crash.skills import Skills
 from tests.databases import fresh, postgres_server
 
 COLUMNS = (
     "kills", "kills_in_start", "acknowledged", "repeated", "caught_up", "broken", "kept_unanswered",
     "lost", "doubled", "half_made",
 )  # fmt: skip
-WORK: dict[str, Callable[[House], Work]] = {"runs": Runs, "memories": Notes}
+WORK: dict[str, Callable[[House], Work]] = {"runs": Runs, "memories": Notes, "skills": Skills}
 WIDTH = 150
 """Of tables that go into a file."""
 

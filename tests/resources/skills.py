@@ -2,7 +2,11 @@
 
 from typing import Any
 
+from rota.queue import objects
+from rota.queue.chore import Tools
+from rota.resources.skills.uploads import PREFIX
 from tests.api import Api, Response
+from tests.conftest import START
 from tests.forms import Field, file
 from tests.resources.zips import manifest
 
@@ -35,3 +39,18 @@ def version(api: Api, of: dict[str, Any], text: bytes = b"more", *, dated: bool 
     """A new version of a skill called my-skill."""
     files = [("my-skill/SKILL.md", manifest()), ("my-skill/notes.md", text)]
     return upload(api, *files, to=f"/v1/skills/{of['id']}/versions", dated=dated).ok()
+
+
+def tools(api: Api) -> Tools:
+    """What chores of this house work with."""
+    return Tools(db=api.house.db, blobs=api.house.blobs, policy=api.house.app.policy)
+
+
+def archives(api: Api, prefix: str = PREFIX) -> set[str]:
+    """Where archives lie once those that are buried have been removed, whether or not a row names them."""
+
+    async def look() -> set[str]:
+        await objects.clear(tools(api))
+        return {each async for each in api.house.blobs.orphans(prefix, older_than=START * 2)}
+
+    return api.run(look())

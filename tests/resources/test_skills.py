@@ -10,7 +10,7 @@ from rota.base.clock import HandClock
 from tests.api import Api
 from tests.conftest import START
 from tests.forms import Field
-from tests.resources.skills import DATED, NEVER, form, skill, upload, version
+from tests.resources.skills import DATED, NEVER, archives, form, skill, upload, version
 from tests.resources.zips import manifest
 
 NOON = "2026-03-02T12:00:00Z"
@@ -149,7 +149,7 @@ def test_the_only_version_cannot_be_deleted(api: Api) -> None:
 def test_a_deleted_skill_takes_its_versions_and_archives_with_it(api: Api) -> None:
     made = skill(api)
     version(api, made)
-    assert len(blobs(api)) == 2
+    assert len(archives(api)) == 2
     assert api.delete(f"/v1/skills/{made['id']}").ok() == {"id": made["id"], "type": "skill_deleted"}
     for path in ("", "/versions", "/versions/latest", f"/versions/{made['latest_version_id']}",
                  f"/versions/{made['latest_version_id']}/content"):  # fmt: skip
@@ -158,24 +158,15 @@ def test_a_deleted_skill_takes_its_versions_and_archives_with_it(api: Api) -> No
             == f"Skill not found: {made['id']}"
         )
     assert api.delete(f"/v1/skills/{made['id']}").refused(404, "not_found_error") == f"Skill not found: {made['id']}"
-    assert blobs(api) == []
+    assert archives(api) == set()
 
 
 def test_a_refused_upload_leaves_no_archive(api: Api) -> None:
     made = skill(api)
-    before = blobs(api)
+    before = archives(api)
     upload(api, ("other/SKILL.md", manifest("other")), to=f"/v1/skills/{made['id']}/versions").refused(400)
     upload(api, ("my-skill/SKILL.md", b"nothing")).refused(400)
-    assert blobs(api) == before
-
-
-def blobs(api: Api) -> list[str]:
-    """All archives that are kept, whether or not a row names them."""
-
-    async def collect() -> list[str]:
-        return [each async for each in api.house.blobs.orphans("skills", older_than=START * 2)]
-
-    return api.run(collect())
+    assert archives(api) == before
 
 
 @pytest.mark.parametrize(
@@ -347,7 +338,7 @@ def test_the_last_version_survives_whoever_deletes_at_once(api: Api) -> None:
     assert sorted(answer.status for answer in answers) == [200, 200, 200, 400]
     [left] = api.get(f"{path}/versions").ok()["data"]
     assert api.get(path).ok()["latest_version_id"] == left["id"]
-    assert len(blobs(api)) == 1
+    assert len(archives(api)) == 1
 
 
 def test_a_skill_that_is_deleted_meanwhile_takes_everything_with_it(api: Api) -> None:
@@ -358,4 +349,4 @@ def test_a_skill_that_is_deleted_meanwhile_takes_everything_with_it(api: Api) ->
     assert answers[3].status == 200
     assert {answer.status for answer in answers} <= {200, 404}
     api.get(path).refused(404, "not_found_error")
-    assert blobs(api) == []
+    assert archives(api) == set()

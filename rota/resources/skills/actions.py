@@ -11,10 +11,13 @@ from rota.base import ids
 from rota.base.clock import to_datetime
 from rota.base.errors import InvalidRequest, NotFound
 from rota.base.page import Position
+from rota.base.policy import Policy
 from rota.base.who import Who
+from rota.queue import objects
 from rota.resources.skills import sql
 from rota.resources.skills.bundle import Bundle
 from rota.resources.skills.wire import DatedSkill, ListSkills, Skill, SkillDeleted
+from rota.store.blob import Written
 from rota.store.tx import Found, Row, Tx, page
 
 LATEST = "latest"
@@ -33,13 +36,6 @@ class Facts(Struct, frozen=True):
     def has(self, version: str) -> bool:
         """Whether the skill has a version that was asked for; ``latest`` is whichever is the newest, if there is one."""
         return self.latest_version_id is not None if version == LATEST else version in self.versions
-
-
-class Removed(Struct, frozen=True):
-    """What the caller is told of something that is gone, and where the archives lie that nobody needs any more."""
-
-    reply: Struct
-    locations: list[str]
 
 
 def find_many(tx: Tx, refs: Sequence[tuple[str, str]]) -> dict[str, Facts]:
@@ -72,29 +68,34 @@ def is_number(version: str) -> bool:
     return version.isascii() and version.isdigit() and len(version) <= 18
 
 
-def create(tx: Tx, who: Who, title: str | None, bundle: Bundle, location: str, *, dated: bool) -> Skill | DatedSkill:
-    """Make a skill of an upload whose archive lies at ``location``. In the old rules a title may not be there twice."""
+def create(
+    tx: Tx, who: Who, title: str | None, bundle: Bundle, written: Written, policy: Policy, *, dated: bool
+) -> Skill | DatedSkill:
+    """Make a skill of an upload whose archive has been ``written``. In the old rules a title may not be there twice."""
     if dated and title is not None and tx.one(sql.BY_TITLE, workspace_id=who.workspace_id, title=title) is not None:
         raise InvalidRequest(f"Skill cannot reuse an existing display_title: {title}")
     skill_id, version_id = ids.new(ids.SKILL), ids.new(ids.SKILL_VERSION)
     body = sql.SkillBody(bundle.name)
     tx.insert(sql.INSERT, [(skill_id, who.workspace_id, tx.now, tx.now, title, version_id, sql.to_text(body))])
-    keep(tx, version_id, skill_id, tx.now, bundle, location)
+    keep(tx, version_id, skill_id, tx.now, bundle, written, policy)
     return shown(sql.SkillRow(skill_id, tx.now, tx.now, title, version_id, tx.now, body), dated=dated)
 
 
-def keep(tx: Tx, version_id: str, skill_id: str, number: int, bundle: Bundle, location: str) -> sql.VersionRow:
-    """Write the row of a version."""
+def keep(
+    tx: Tx, version_id: str, skill_id: str, number: int, bundle: Bundle, written: Written, policy: Policy
+) -> sql.VersionRow:
+    """Write the row of a version. Unavailable if its archive may have been taken for nobody's."""
+    objects.check(tx, written, policy.object_grace)
     body = sql.VersionBody(
         name=bundle.name,
         description=bundle.description,
         directory=bundle.directory,
         digest=bundle.digest,
-        size=bundle.size,
+        size=written.size,
     )
-    row = (version_id, skill_id, number, location, sql.to_text(body), sql.to_text(bundle.files))
+    row = (version_id, skill_id, number, written.location, sql.to_text(body), sql.to_text(bundle.files))
     tx.insert(sql.INSERT_VERSION, [row])
-    return sql.VersionRow(version_id, number, skill_id, location, body)
+    return sql.VersionRow(version_id, number, skill_id, written.location, body)
 
 
 def get(tx: Tx, who: Who, skill_id: str, *, dated: bool) -> Skill | DatedSkill:
@@ -118,7 +119,7 @@ def list_(tx: Tx, who: Who, position: Position | None, query: ListSkills, *, dat
     return found.map(lambda row: shown(_to_row(row), dated=dated))
 
 
-def delete(tx: Tx, who: Who, skill_id: str, *, dated: bool) -> Removed:
+def delete(tx: Tx, who: Who, skill_id: str, *, dated: bool) -> SkillDeleted:
     """Remove a skill and its versions; in the old rules only one without versions. Agents keep their references."""
     skill = find(tx, who, skill_id)
     locations = [row[0] for row in tx.all(sql.LOCATIONS, skill_id=skill.id)]
@@ -126,7 +127,13 @@ def delete(tx: Tx, who: Who, skill_id: str, *, dated: bool) -> Removed:
         raise InvalidRequest("Cannot delete skill with existing versions. Delete all versions first.")
     tx.run(sql.DELETE_VERSIONS, skill_id=skill.id)
     tx.run(sql.DELETE, id=skill.id)
-    return Removed(SkillDeleted(skill.id), locations)
+    objects.bury(tx, locations)
+    return SkillDeleted(skill.id)
+
+
+def known(tx: Tx, locations: Sequence[str]) -> set[str]:
+    """Those of the locations where a version's archive lies."""
+    return {row[0] for row in tx.all(sql.KNOWN, locations=list(locations))}
 
 
 def shown(skill: sql.SkillRow, *, dated: bool) -> Skill | DatedSkill:

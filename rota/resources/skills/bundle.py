@@ -43,7 +43,7 @@ class PackedFile(Struct, frozen=True):
 
 
 class Bundle(Struct, frozen=True):
-    """What an upload came to. ``directory`` is the folder's name as sent; ``file`` holds the archive, ``size`` bytes long.
+    """What an upload came to. ``directory`` is the folder's name as sent; ``file`` holds the archive.
 
     ``digest`` is SHA-256, in lower-case hex, over every file's path, mode and SHA-256: of what is in the skill, not of the
     archive, whose bytes also depend on the compressor.
@@ -55,7 +55,6 @@ class Bundle(Struct, frozen=True):
     digest: str
     files: list[PackedFile]
     file: BinaryIO
-    size: int
 
 
 class _Member(Struct, frozen=True):
@@ -82,7 +81,7 @@ def pack(upload: BinaryIO, sent: Sequence[Sent]) -> Bundle:
     file = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 - it is the caller's to close
     try:
         files, digest = _write(file, said.name, members)
-        return Bundle(said.name, said.description, folder, digest, files, file, file.tell())
+        return Bundle(said.name, said.description, folder, digest, files, file)
     except BaseException:
         file.close()
         raise
@@ -167,5 +166,4 @@ def _write(file: BinaryIO, name: str, members: Sequence[_Member]) -> tuple[list[
                     target.write(chunk)
             files.append(PackedFile(path, member.size, member.executable))
             whole.update(f"{path}\0{member.executable:d}\0{content.hexdigest()}\n".encode())
-    file.seek(0, 2)
     return files, whole.hexdigest()

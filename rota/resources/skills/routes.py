@@ -9,7 +9,7 @@ from rota.http.download import attachment
 from rota.http.request import Request
 from rota.http.route import Route
 from rota.resources.skills import actions, versions, wire
-from rota.resources.skills.uploads import forget, stored
+from rota.resources.skills.uploads import stored
 
 
 def _is_dated(req: Request) -> bool:
@@ -20,7 +20,7 @@ async def create(req: Request) -> Any:
     """Make a skill of what is uploaded."""
     dated = _is_dated(req)
     async with stored(req.parts(), req.blobs, "display_title" if dated else "display_name") as upload:
-        return await req.write(actions.create, upload.title, upload.bundle, upload.location, dated=dated)
+        return await req.write(actions.create, upload.title, upload.bundle, upload.written, req.policy, dated=dated)
 
 
 async def list_(req: Request) -> Any:
@@ -35,14 +35,14 @@ async def retrieve(req: Request) -> Any:
 
 async def delete(req: Request) -> Any:
     """Remove a skill."""
-    return await _removed(req, await req.write(actions.delete, req.id, dated=_is_dated(req)))
+    return await req.write(actions.delete, req.id, dated=_is_dated(req))
 
 
 async def create_version(req: Request) -> Any:
     """Make a version of what is uploaded."""
     await req.read(versions.expect, req.id)
     async with stored(req.parts(), req.blobs) as upload:
-        return await req.write(versions.create, req.id, upload.bundle, upload.location, dated=_is_dated(req))
+        return await req.write(versions.create, req.id, upload.bundle, upload.written, req.policy, dated=_is_dated(req))
 
 
 async def list_versions(req: Request) -> Any:
@@ -57,7 +57,7 @@ async def retrieve_version(req: Request) -> Any:
 
 async def delete_version(req: Request) -> Any:
     """Remove one version."""
-    return await _removed(req, await req.write(versions.delete, *req.params, dated=_is_dated(req)))
+    return await req.write(versions.delete, *req.params, dated=_is_dated(req))
 
 
 async def content(req: Request) -> Any:
@@ -68,11 +68,6 @@ async def content(req: Request) -> Any:
 
 def _page(req: Request, page: Any) -> Any:
     return wire.DatedPage(page.data, page.next_page is not None, page.next_page) if _is_dated(req) else page
-
-
-async def _removed(req: Request, removed: Any) -> Any:
-    await forget(req.blobs, removed.locations)
-    return removed.reply
 
 
 ROUTES = [

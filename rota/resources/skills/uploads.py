@@ -3,7 +3,7 @@
 Promises: an upload is on disk from its first byte, so that memory does not depend on how many there are and how slow; not
 more than ``_PACKERS`` of them are unpacked and packed at a time, in threads of their own, so that nobody else waits for it; the
 archive is durable before the caller can write its row. What was stored for a row that was then refused is removed again; what
-a crash leaves behind is collected by ``COLLECT``.
+a crash leaves behind, or an upload that an earlier reply answered, is collected (``queue.objects``).
 Does not know what a skill is (``bundle`` does).
 """
 
@@ -22,7 +22,7 @@ from rota.base.errors import DiskFull, Fault, InvalidRequest, Refusal, TooLarge,
 from rota.resources.skills.archive import MAX_BYTES
 from rota.resources.skills.bundle import Bundle, Sent, pack
 from rota.resources.skills.wire import MAX_TITLE
-from rota.store.blob import Blobs
+from rota.store.blob import Blobs, Written
 
 if TYPE_CHECKING:
     from rota.http.upload import Part
@@ -39,10 +39,10 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class Upload(Struct, frozen=True):
-    """What came with a form: the skill in it, where its archive lies, and what the user calls it."""
+    """What came with a form: the skill in it, its archive as it was written, and what the user calls it."""
 
     bundle: Bundle
-    location: str
+    written: Written
     title: str | None
 
 
@@ -57,19 +57,13 @@ async def stored(parts: "AsyncIterator[Part]", blobs: Blobs, title: str | None =
         sent, called = await _receive(parts, file, title)
         bundle = await _in_thread(_PACKERS, pack, file, sent)
         with bundle.file:
-            location = await _store(blobs, bundle)
+            written = await _store(blobs, bundle)
             try:
-                yield Upload(bundle, location, called)
+                yield Upload(bundle, written, called)
             except Refusal:  # for sure there is no row; after a Fault there may be one
-                await forget(blobs, [location])
+                with suppress(Fault):
+                    await blobs.remove(written.location)
                 raise
-
-
-async def forget(blobs: Blobs, locations: list[str]) -> None:
-    """Remove archives that no row names any more. What cannot be removed now is collected later."""
-    with suppress(Fault):
-        for location in locations:
-            await blobs.remove(location)
 
 
 async def _receive(parts: "AsyncIterator[Part]", file: BinaryIO, title: str | None) -> tuple[list[Sent], str | None]:
@@ -117,13 +111,13 @@ async def _pieces(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield b"".join(waiting)
 
 
-async def _store(blobs: Blobs, bundle: Bundle) -> str:
-    """Keep the archive; where it lies."""
+async def _store(blobs: Blobs, bundle: Bundle) -> Written:
+    """Keep the archive."""
     bundle.file.seek(0)
     async with blobs.write(PREFIX) as writer:
         while piece := await _in_thread(None, bundle.file.read, _PIECE):
             await writer.write(piece)
-        return (await writer.finish()).location
+        return await writer.finish()
 
 
 async def _in_thread(pool: Executor | None, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

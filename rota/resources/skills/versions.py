@@ -9,9 +9,11 @@ from rota.base import ids
 from rota.base.clock import to_datetime
 from rota.base.errors import InvalidRequest, NotFound
 from rota.base.page import Position
+from rota.base.policy import Policy
 from rota.base.who import Who
+from rota.queue import objects
 from rota.resources.skills import sql
-from rota.resources.skills.actions import LATEST, PREBUILT, Removed, find, is_number, keep
+from rota.resources.skills.actions import LATEST, PREBUILT, find, is_number, keep
 from rota.resources.skills.bundle import Bundle
 from rota.resources.skills.wire import (
     OLD_VERSION,
@@ -20,6 +22,7 @@ from rota.resources.skills.wire import (
     SkillVersion,
     SkillVersionDeleted,
 )
+from rota.store.blob import Written
 from rota.store.tx import Found, Row, Tx, page
 
 
@@ -39,7 +42,7 @@ def expect(tx: Tx, who: Who, skill_id: str) -> None:
 
 
 def create(
-    tx: Tx, who: Who, skill_id: str, bundle: Bundle, location: str, *, dated: bool
+    tx: Tx, who: Who, skill_id: str, bundle: Bundle, written: Written, policy: Policy, *, dated: bool
 ) -> SkillVersion | DatedSkillVersion:
     """Add a version, which becomes the newest. Its name must be the skill's. NotFound, InvalidRequest."""
     expect(tx, who, skill_id)
@@ -55,7 +58,7 @@ def create(
     tx.run(
         sql.TOUCH, id=skill.id, updated_at=number, latest_version_id=version_id
     )  # others wait here, and then start anew
-    return shown(keep(tx, version_id, skill.id, number, bundle, location), dated=dated)
+    return shown(keep(tx, version_id, skill.id, number, bundle, written, policy), dated=dated)
 
 
 def get(tx: Tx, who: Who, skill_id: str, version: str, *, dated: bool) -> SkillVersion | DatedSkillVersion:
@@ -81,7 +84,7 @@ def list_(
     return found.map(lambda row: shown(_to_row(row), dated=dated))
 
 
-def delete(tx: Tx, who: Who, skill_id: str, version: str, *, dated: bool) -> Removed:
+def delete(tx: Tx, who: Who, skill_id: str, version: str, *, dated: bool) -> SkillVersionDeleted:
     """Remove a version; the newest of the others is then the latest. Only the old rules let the last one go."""
     row = _find(tx, who, skill_id, version, dated=dated, verb="deleting")
     skill = find(tx, who, skill_id)
@@ -91,7 +94,8 @@ def delete(tx: Tx, who: Who, skill_id: str, version: str, *, dated: bool) -> Rem
     tx.run(sql.DELETE_VERSION, id=row.id)
     latest = skill.latest_version_id if skill.latest_version_id != row.id else other[0] if other is not None else None
     tx.run(sql.TOUCH, id=skill.id, updated_at=max(tx.now, skill.updated_at), latest_version_id=latest)
-    return Removed(SkillVersionDeleted(str(row.number) if dated else row.id), [row.location])
+    objects.bury(tx, [row.location])
+    return SkillVersionDeleted(str(row.number) if dated else row.id)
 
 
 def shown(version: sql.VersionRow, *, dated: bool) -> SkillVersion | DatedSkillVersion:

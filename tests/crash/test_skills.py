@@ -1,0 +1,23 @@
+"""A server that is killed during uploads of skills has no version without its bytes, and leaves nothing lying about."""
+
+from pathlib import Path
+
+from tests.crash.rounds import Toll, rounds
+from tests.crash.skills import Skills
+
+KILLS = 5
+
+
+def _is_clean(toll: Toll) -> None:
+    assert toll.clean, "\n".join([f"seed {toll.seed}, killed after {toll.instants}", *toll.findings[:20]])
+    assert (toll.lost, toll.doubled, toll.half_made) == (0, 0, 0)
+    assert toll.kills >= KILLS
+    assert toll.acknowledged > 0
+
+
+def test_a_killed_server_has_kept_its_versions_on_sqlite(tmp_path: Path) -> None:
+    _is_clean(rounds(tmp_path, f"sqlite:///{tmp_path / 'rota.db'}", "sqlite", 1, KILLS, Skills))
+
+
+def test_a_killed_server_has_kept_its_versions_on_postgres(tmp_path: Path, postgres_url: str) -> None:
+    _is_clean(rounds(tmp_path, postgres_url, "postgres", 2, KILLS, Skills))
