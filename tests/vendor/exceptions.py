@@ -98,9 +98,8 @@ SKILL = ("greeting/SKILL.md", "---\nname: greeting\ndescription: Greets whoever 
 """A file that a skill can consist of: its path and its text."""
 EMPTY_SKILL = "skill_empty"
 """A skill of the seed without versions: older clients may not delete any other."""
-VERSION_ID = "skver_first"
 VERSION_NUMBER = 1759178010641129
-"""The names of the seed's version of a skill: its id, and what older clients call it."""
+"""What older clients call the seed's version of a skill."""
 
 _ANY = r".*"
 _NO_LIMIT = Step("a limit of 0", r"limit: must be greater than or equal to 1", _without("limit"))
@@ -174,7 +173,6 @@ _STAYING = Step(
 _NO_SKILL = Step(
     "a file that is no skill", r"must be inside the top-level folder|each file needs a file name", _with_a_skill
 )
-_VERSION_ID = Step("a version called `version`", r"Invalid version id", _in_path("version", VERSION_ID))
 _VERSION_NUMBER = Step(
     "a version called `version`", r"Invalid version format", _in_path("version", str(VERSION_NUMBER))
 )
@@ -194,7 +192,6 @@ CASES = (
     Case(
         r"skills/test_versions.py::test_(?!path)\w+_(retrieve|delete)(_with_all_params)?", r"0\..*", (_VERSION_NUMBER,)
     ),
-    Case(r"skills/test_versions.py::test_(?!path)\w+_(retrieve|delete)(_with_all_params)?", _ANY, (_VERSION_ID,)),
     Case(r"skills/test_versions.py::test_method_list_with_all_params", r"0\..*", (_SKILL_LIMIT, _NO_CURSOR)),
     Case(r"skills/test_versions.py::test_method_list_with_all_params", _ANY, (_NO_CURSOR,)),
     Case(r"sessions/test_resources.py::test_(?!path)\w+_delete(_with_all_params)?", _ANY, (_STAYING,)),

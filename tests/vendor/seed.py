@@ -16,13 +16,13 @@ from rota.base.seal import Sealer
 from rota.store.sealed import SealedColumn
 from tests.acceptance.server import Server, read_answer
 from tests.cli.process import answer
-from tests.vendor.exceptions import CONTENT, EMPTY_SKILL, REMOVABLE, SKILL, VERSION_ID, VERSION_NUMBER
+from tests.vendor.exceptions import CONTENT, EMPTY_SKILL, REMOVABLE, SKILL, VERSION_NUMBER
 
 KEY = "my-anthropic-api-key"
 """The credential that the suites' clients carry."""
 
-SETTINGS = {"ROTA_SQLITE_SYNCHRONOUS": "NORMAL"}
-"""Of every server here: nobody cuts the power, and hundreds of fsyncs are not what is tested."""
+SETTINGS = {"ROTA_SQLITE_SYNCHRONOUS": "NORMAL", "ROTA_ONLY": "api"}
+"""Of every server here: nobody cuts the power, and nothing may change but by request."""
 
 _HELLO = [{"type": "user.message", "content": [{"type": "text", "text": "Where is my order #1234?"}]}]
 _TOOLS = {"type": "agent_toolset_20260401"}
@@ -84,7 +84,7 @@ def _skills(server: Server) -> Iterator[tuple[str, str]]:
     """A skill with two versions, of which the suites know the first, and one that has no version any more."""
     skill = _upload(server, "/v1/skills", "files[]", *SKILL)
     yield skill["id"], "skill_id"
-    yield skill["latest_version_id"], VERSION_ID
+    yield skill["latest_version_id"], "version"
     _upload(server, f"/v1/skills/{skill['id']}/versions", "files[]", *SKILL)
 
     empty = _upload(server, "/v1/skills", "files[]", *SKILL)["id"]
@@ -234,7 +234,7 @@ def _allow_downloads(connection: sqlite3.Connection) -> None:
 
 def _number_version(connection: sqlite3.Connection) -> None:
     """Let the skill's first version have been made when its number says: to older clients its number is its name."""
-    connection.execute("UPDATE skill_versions SET created_at = ? WHERE id = ?", (VERSION_NUMBER, VERSION_ID))
+    connection.execute("UPDATE skill_versions SET created_at = ? WHERE id = 'version'", (VERSION_NUMBER,))
 
 
 def tables(connection: sqlite3.Connection, schema: str) -> list[str]:
