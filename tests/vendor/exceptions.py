@@ -18,11 +18,12 @@ from typing import Any, NamedTuple, TypeAlias
 
 @dataclass
 class Request:
-    """What of a request a cure may change. ``path`` begins with ``/v1``; ``body`` is empty where none is sent."""
+    """What of a request a cure may change. ``path`` begins with ``/v1``; ``body`` and ``files`` are empty where none are sent."""
 
     path: str
     query: dict[str, Any]
     body: dict[str, Any]
+    files: list[Any]
 
 
 Cure: TypeAlias = Callable[[Request], None]
@@ -64,9 +65,14 @@ def _in_body(**values: Any) -> Cure:
 
 def _in_path(old: str, new: str) -> Cure:
     def cure(request: Request) -> None:
-        request.path = request.path.replace(old, new)
+        request.path = re.sub(rf"/{old}(?=[/?]|$)", f"/{new}", request.path)
 
     return cure
+
+
+def _with_a_skill(request: Request) -> None:
+    path, text = SKILL
+    request.files[:] = [("files[]", (path, text.encode(), "text/markdown"))]
 
 
 def _use_every_server(request: Request) -> None:
@@ -86,10 +92,18 @@ def _real_region(request: Request) -> None:
 CONTENT = "It is here."
 """Of the seed's memory."""
 DIGEST = hashlib.sha256(CONTENT.encode()).hexdigest()
+REMOVABLE = "sesrsc_removable"
+"""A resource of the seed's session that, unlike the repository that the suites know, may be taken away."""
+SKILL = ("greeting/SKILL.md", "---\nname: greeting\ndescription: Greets whoever asks.\n---\nSay hello.\n")
+"""A file that a skill can consist of: its path and its text."""
+EMPTY_SKILL = "skill_empty"
+"""A skill of the seed without versions: older clients may not delete any other."""
+VERSION_NUMBER = 1759178010641129
+"""What older clients call the seed's version of a skill."""
 
 _ANY = r".*"
 _NO_LIMIT = Step("a limit of 0", r"limit: must be greater than or equal to 1", _without("limit"))
-_NO_CURSOR = Step("a cursor called `page`", r"invalid page cursor", _without("page"))
+_NO_CURSOR = Step("a cursor called `page`", r"invalid page cursor|page is not a valid page token", _without("page"))
 _NO_VERSION = Step("version 0 of an agent", r"version: must be greater than or equal to 1", _without("version"))
 _NO_AGENT_VERSION = Step(
     "version 0 of an agent", r"agent_version: must be greater than or equal to 1", _without("agent_version")
@@ -151,8 +165,36 @@ _NO_NEIGHBOUR = Step("a neighbour called `after_id`", r"after_id: .*not found", 
 _EXPIRED = Step("a token that expired in 2019", r"auth.expires_at must be in the future", _in_time)
 _NO_SCOPE = Step("a scope that is no session", r"scope_id: must be the id of a session", _without("scope_id"))
 _IDS_ALONE = Step("ids beside a page", r"ids\[\]: cannot be used together", _without("ids"))
+_STAYING = Step(
+    "a repository, which stays as long as its session",
+    r"`github_repository` resources cannot be removed",
+    _in_path("sesrsc_011CZkZBJq5dWxk9fVLNcPht", REMOVABLE),
+)
+_NO_SKILL = Step(
+    "a file that is no skill", r"must be inside the top-level folder|each file needs a file name", _with_a_skill
+)
+_VERSION_NUMBER = Step(
+    "a version called `version`", r"Invalid version format", _in_path("version", str(VERSION_NUMBER))
+)
+_SOURCE = Step("a source called `source`", r"source must be one of", _in_query(source="custom"))
+_SKILL_LIMIT = Step("a limit of 0", r"limit must be between 1 and 1000", _without("limit"))
+_HAS_VERSIONS = Step(
+    "an old client's deletion of a skill with versions",
+    r"Cannot delete skill with existing versions",
+    _in_path("skill_id", EMPTY_SKILL),
+)
 
 CASES = (
+    Case(r"(\w+/test_skills|skills/test_versions).py::test_(?!path)\w+_create(_with_all_params)?", _ANY, (_NO_SKILL,)),
+    Case(r"\w+/test_skills.py::test_(?!path)\w+_delete(_with_all_params)?", r"0\..*", (_HAS_VERSIONS,)),
+    Case(r"\w+/test_skills.py::test_method_list_with_all_params", r"0\..*", (_SKILL_LIMIT, _SOURCE, _NO_CURSOR)),
+    Case(r"\w+/test_skills.py::test_method_list_with_all_params", _ANY, (_SOURCE, _NO_CURSOR)),
+    Case(
+        r"skills/test_versions.py::test_(?!path)\w+_(retrieve|delete)(_with_all_params)?", r"0\..*", (_VERSION_NUMBER,)
+    ),
+    Case(r"skills/test_versions.py::test_method_list_with_all_params", r"0\..*", (_SKILL_LIMIT, _NO_CURSOR)),
+    Case(r"skills/test_versions.py::test_method_list_with_all_params", _ANY, (_NO_CURSOR,)),
+    Case(r"sessions/test_resources.py::test_(?!path)\w+_delete(_with_all_params)?", _ANY, (_STAYING,)),
     Case(r"beta/test_files.py::test_method_list_with_all_params", r"0\..*", (_NO_SCOPE, _ONE_WAY, _NO_NEIGHBOUR)),
     Case(r"beta/test_files.py::test_method_list_with_all_params", _ANY, (_NO_SCOPE, _IDS_ALONE, _NO_CURSOR)),
     Case(r"api_resources/test_files.py::test_method_list_with_all_params", _ANY, (_IDS_ALONE, _NO_CURSOR)),

@@ -54,11 +54,14 @@ class Walk:
             return None
         step = self._left.pop(0)
         body = copy.deepcopy(options.json_data)
-        request = exceptions.Request(options.url, dict(options.params or {}), body if isinstance(body, dict) else {})
+        files = list(options.files or ())
+        query = dict(options.params or {})
+        request = exceptions.Request(options.url, query, body if isinstance(body, dict) else {}, files)
         step.cure(request)
         self.done.append(step.reason)
         body = request.body if isinstance(body, dict) else body
-        return options.model_copy(update={"url": request.path, "params": request.query, "json_data": body})
+        changed = {"url": request.path, "params": request.query, "json_data": body, "files": files or None}
+        return options.model_copy(update=changed)
 
     def end(self, why: str) -> bool:
         """Whether a test that ends with this error has done so by its last step."""

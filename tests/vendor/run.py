@@ -86,10 +86,11 @@ def _results(lines: Sequence[dict[str, Any]]) -> Iterator[Result]:
         line = outcomes.get(test, {"outcome": "failed", "why": "it has no outcome: its process ended"})
         family = families.family_of(test)
         mocked = line.get("mocked", False)
-        yield Result(test, family, line.get("asked", False) and not mocked, *_judge(test, line))
+        yield Result(test, family, line.get("asked", False) and not mocked, *judge(test, line))
 
 
-def _judge(test: str, line: dict[str, Any]) -> tuple[Outcome, tuple[str, ...], str]:
+def judge(test: str, line: dict[str, Any]) -> tuple[Outcome, tuple[str, ...], str]:
+    """The outcome of a test as the plug-in has told it, with the reasons of its exceptions and what ended it."""
     done, undone = tuple(line.get("done", ())), tuple(line.get("undone", ()))
     match line["outcome"]:
         case "passed" if undone:

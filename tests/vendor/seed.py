@@ -16,13 +16,13 @@ from rota.base.seal import Sealer
 from rota.store.sealed import SealedColumn
 from tests.acceptance.server import Server, read_answer
 from tests.cli.process import answer
-from tests.vendor.exceptions import CONTENT
+from tests.vendor.exceptions import CONTENT, EMPTY_SKILL, REMOVABLE, SKILL, VERSION_NUMBER
 
 KEY = "my-anthropic-api-key"
 """The credential that the suites' clients carry."""
 
-SETTINGS = {"ROTA_SQLITE_SYNCHRONOUS": "NORMAL"}
-"""Of every server here: nobody cuts the power, and hundreds of fsyncs are not what is tested."""
+SETTINGS = {"ROTA_SQLITE_SYNCHRONOUS": "NORMAL", "ROTA_ONLY": "api"}
+"""Of every server here: nobody cuts the power, and nothing may change but by request."""
 
 _HELLO = [{"type": "user.message", "content": [{"type": "text", "text": "Where is my order #1234?"}]}]
 _TOOLS = {"type": "agent_toolset_20260401"}
@@ -44,6 +44,7 @@ def seed(folder: Path) -> Path:
         _seal(connection, sealer, secrets)
         _add_threads(connection)
         _allow_downloads(connection)
+        _number_version(connection)
         connection.execute("COMMIT")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
@@ -55,6 +56,7 @@ def _make(server: Server) -> Iterator[tuple[str, str]]:
     yield server.ask("GET", "/v1/agents").headers["anthropic-workspace-id"], _WORKSPACE
     yield from _organization(server)
     yield from _files(server)
+    yield from _skills(server)
     yield from _vaults(server)
     yield from _memory_stores(server)
     yield from _runnable(server)
@@ -76,6 +78,20 @@ def _files(server: Server) -> Iterator[tuple[str, str]]:
     """Two files; the second holds what the suites expect of a download."""
     for literal, content in (("file_011CNha8iCJcU1wXNR6q4V8w", "A receipt"), ("file_id", '{"foo": "bar"}')):
         yield _upload(server, "/v1/files", "file", f"{literal}.txt", content)["id"], literal
+
+
+def _skills(server: Server) -> Iterator[tuple[str, str]]:
+    """A skill with two versions, of which the suites know the first, and one that has no version any more."""
+    skill = _upload(server, "/v1/skills", "files[]", *SKILL)
+    yield skill["id"], "skill_id"
+    yield skill["latest_version_id"], "version"
+    _upload(server, f"/v1/skills/{skill['id']}/versions", "files[]", *SKILL)
+
+    empty = _upload(server, "/v1/skills", "files[]", *SKILL)["id"]
+    yield empty, EMPTY_SKILL
+    dated = {"anthropic-beta": "skills-2025-10-02"}
+    number = server.ask("GET", f"/v1/skills/{empty}", headers=dated).ok()["latest_version"]
+    server.ask("DELETE", f"/v1/skills/{empty}/versions/{number}", headers=dated).ok()
 
 
 def _upload(server: Server, path: str, field: str, filename: str, content: str) -> dict[str, Any]:
@@ -126,7 +142,7 @@ def _memory_stores(server: Server) -> Iterator[tuple[str, str]]:
 
 
 def _runnable(server: Server) -> Iterator[tuple[str, str]]:
-    """Agents, environments, a deployment with a run, and a session that is idle and has a budget and a repository."""
+    """Agents, environments, a deployment with a run, and a session that is idle and has a budget, a repository and a file."""
     for literal in ("agent_011CZkYpogX7uDKUyvBTophP", "agent_011CZkYqphY8vELVzwCUpqiQ", "string"):
         agent = _post(server, "/v1/agents", name="My First Agent", model="claude-opus-5-5", tools=[_TOOLS])
         yield agent["id"], literal
@@ -145,10 +161,14 @@ def _runnable(server: Server) -> Iterator[tuple[str, str]]:
         "url": "https://github.com/example-org/example-repo",
         "authorization_token": "ghp_exampletoken",
     }
+    file = _upload(server, "/v1/files", "file", "removable.txt", "Nobody needs this")
     budget = {"type": "limit", "max_list_cost": {"amount": "1000", "currency": "USD"}}
-    session = _post(server, "/v1/sessions", **where, resources=[repository], budget=budget)
+    session = _post(
+        server, "/v1/sessions", **where, resources=[repository, {"type": "file", "file_id": file["id"]}], budget=budget
+    )
     yield session["id"], _SESSION
-    yield session["resources"][0]["id"], "sesrsc_011CZkZBJq5dWxk9fVLNcPht"
+    for resource, literal in zip(session["resources"], ("sesrsc_011CZkZBJq5dWxk9fVLNcPht", REMOVABLE), strict=True):
+        yield resource["id"], literal
     _post(server, f"/v1/sessions/{session['id']}/events", events=[{"type": "user.interrupt"}])
 
 
@@ -210,6 +230,11 @@ def _add_threads(connection: sqlite3.Connection) -> None:
 def _allow_downloads(connection: sqlite3.Connection) -> None:
     """Make the files look as if agents had written them: only those can be downloaded."""
     connection.execute("UPDATE files SET body = json_set(body, '$.downloadable', json('true'))")
+
+
+def _number_version(connection: sqlite3.Connection) -> None:
+    """Let the skill's first version have been made when its number says: to older clients its number is its name."""
+    connection.execute("UPDATE skill_versions SET created_at = ? WHERE id = 'version'", (VERSION_NUMBER,))
 
 
 def tables(connection: sqlite3.Connection, schema: str) -> list[str]:
