@@ -168,7 +168,7 @@ class Mutants:
         """A form, and its content type; half of them are whole."""
         random = self._random
         good = self._home.body(route)
-        raw, kind = good.raw, dict(good.headers)["content-type"]
+        raw, kind = good.raw, dict(good.headers).get("content-type", "multipart/form-data; boundary=x")
         if random.random() < 0.15:
             return raw, random.choice(
                 ["multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; boundary=" + "x" * 71, "text/plain",
