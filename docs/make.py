@@ -138,6 +138,9 @@ def reference_page() -> str:
 def _answer(operation: dict[str, Any]) -> str:
     content = operation["responses"]["200"]["content"]
     schema = content.get("application/json", {}).get("schema", {})
+    first = schema.get("anyOf", [{}])[0]
+    if "properties" in first:  # a page; callers of an old beta get another
+        schema = first
     if "properties" in schema and "data" in schema["properties"]:
         return f"a page of {_name(schema['properties']['data']['items'])}"
     return _name(schema) if schema else "text"

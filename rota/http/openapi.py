@@ -80,7 +80,7 @@ def document(routes: Sequence[Route], *, version: str) -> bytes:
 def _kinds(routes: Sequence[Route]) -> list[Any]:
     kinds: list[Any] = [ErrorResponse]
     for route in routes:
-        for kind in (route.body, route.upload, route.query, route.returns):
+        for kind in (route.body, route.upload, route.query, route.returns, route.dated):
             if kind is not None and kind is not bytes and not any(kind is known for known in kinds):
                 kinds.append(kind)
     return kinds
@@ -106,7 +106,9 @@ def _operation(route: Route, schema_of: dict[int, Any], components: dict[str, An
                 **{name: {"type": "array", "items": {"type": "string"}} for name in route.beside},
             },
         }
-    kind = {str: "text/plain", bytes: "application/octet-stream"}.get(route.returns, "application/json")
+    if route.dated is not None:
+        schema = {"anyOf": [schema, schema_of[id(route.dated)]]}
+    kind = {str: "text/plain", bytes: "*/*"}.get(route.returns, "application/json")
     operation: dict[str, Any] = {
         "operationId": route.name,
         "summary": route.summary,

@@ -35,7 +35,8 @@ class Route:
     ``id_headers`` tells whether responses name the organization and workspace (contract, response headers).
     ``also`` are further methods that do the same, for clients of other ages; ``beside`` names lists that stand beside
     ``data`` in every page and are always empty (contract, pagination: memories). ``hidden``: an environment's key is told that
-    nothing is here, 404 instead of 401 (contract, files).
+    nothing is here, 404 instead of 401 (contract, files). ``dated`` is what goes out instead to callers of an old, dated beta
+    (a whole page, if ``paged``); only the OpenAPI document looks at it.
     """
 
     method: Method
@@ -56,6 +57,7 @@ class Route:
     also: tuple[Method, ...] = ()
     beside: tuple[str, ...] = ()
     hidden: bool = False
+    dated: Any = None
     max_body: int = MAX_BODY
     tally: "Tally" = field(default_factory=lambda: Tally(), repr=False)
 

@@ -24,10 +24,7 @@ from tests.forms import Field, encode, file
 from tests.resources.zips import manifest
 from tests.security.references import smallest
 
-ROUTES: list[Route] = [
-    route for route in table.ROUTES if route.name not in ("sessions.resources.add", "sessions.resources.delete")
-]
-"""All but those that want a file, of which there are none yet."""
+ROUTES: list[Route] = table.ROUTES
 ROUTE = {route.name: route for route in ROUTES}
 Params: TypeAlias = dict[str, str]
 """Path parameters by name."""
@@ -234,8 +231,17 @@ def _output(home: Home) -> Params:
 
 FILE_BODY = Query("What is kept of a file.", "SELECT body FROM files WHERE id = :id")
 SET_FILE_BODY = Query("Keep something else.", "UPDATE files SET body = :body WHERE id = :id")
+
+
+def _mounted_file(home: Home) -> Params:
+    """A resource that may be taken away, which a repository may not."""
+    params = home.fresh("session")
+    return {**params, "resource_id": home.ask(ROUTE["sessions.resources.add"], params).ok()["id"]}
+
+
 THINGS: dict[str, Callable[[Home], Params]] = {
     "files.download": _output,
+    "sessions.resources.delete": _mounted_file,
     "vaults.credentials.mcp_oauth_validate": _spent_credential,
 }
 """Routes that do not take every thing of their kind."""

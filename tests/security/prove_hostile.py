@@ -23,10 +23,12 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--requests", type=int, default=100_000)
     arguments.add_argument("--seed", type=int, default=2026)
+    arguments.add_argument("--clients", type=int, default=4, help="how many send mutants at once")
     arguments.add_argument("--database", choices=["sqlite", "postgres"], default="sqlite")
     given = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        findings = Campaign(Path(folder), given.requests, given.seed, given.database).run(Console(stderr=True))
+        campaign = Campaign(Path(folder), given.requests, given.seed, given.database, given.clients)
+        findings = campaign.run(Console(stderr=True))
     show(findings)
     return 1 if findings.wrong else 0
 

@@ -56,7 +56,7 @@ ROUTES = [
     ),
     Route(
         "GET", "/v1/files", "files.list", "List files, newest first", list_,
-        wire.File, query=wire.ListFiles, paged=True,
+        wire.File, query=wire.ListFiles, paged=True, dated=wire.DatedFiles,
     ),
     Route(
         "GET", "/v1/files/{file_id}", "files.retrieve_metadata", "Retrieve what is known of a file", retrieve, wire.File,

@@ -73,13 +73,16 @@ def _page(req: Request, page: Any) -> Any:
 ROUTES = [
     Route(
         "POST", "/v1/skills", "skills.create", "Upload a skill", create,
-        wire.Skill, upload=wire.CreateSkill, writes=True, creates=True,
+        wire.Skill, upload=wire.CreateSkill, writes=True, creates=True, dated=wire.DatedSkill,
     ),
     Route(
         "GET", "/v1/skills", "skills.list", "List skills, newest first", list_,
-        wire.Skill, query=wire.ListSkills, paged=True,
+        wire.Skill, query=wire.ListSkills, paged=True, dated=wire.DatedPage[wire.DatedSkill],
     ),
-    Route("GET", "/v1/skills/{skill_id}", "skills.retrieve", "Retrieve a skill", retrieve, wire.Skill),
+    Route(
+        "GET", "/v1/skills/{skill_id}", "skills.retrieve", "Retrieve a skill", retrieve,
+        wire.Skill, dated=wire.DatedSkill,
+    ),
     Route(
         "DELETE", "/v1/skills/{skill_id}", "skills.delete", "Delete a skill and its versions", delete,
         wire.SkillDeleted, writes=True,
@@ -87,14 +90,16 @@ ROUTES = [
     Route(
         "POST", "/v1/skills/{skill_id}/versions", "skills.versions.create", "Upload a new version of a skill",
         create_version, wire.SkillVersion, upload=wire.CreateSkillVersion, writes=True, creates=True,
+        dated=wire.DatedSkillVersion,
     ),
     Route(
         "GET", "/v1/skills/{skill_id}/versions", "skills.versions.list", "List a skill's versions, newest first",
         list_versions, wire.SkillVersion, query=wire.ListSkillVersions, paged=True,
+        dated=wire.DatedPage[wire.DatedSkillVersion],
     ),
     Route(
         "GET", "/v1/skills/{skill_id}/versions/{version}", "skills.versions.retrieve",
-        "Retrieve a version by its id, or the latest", retrieve_version, wire.SkillVersion,
+        "Retrieve a version by its id, or the latest", retrieve_version, wire.SkillVersion, dated=wire.DatedSkillVersion,
     ),
     Route(
         "DELETE", "/v1/skills/{skill_id}/versions/{version}", "skills.versions.delete", "Delete a version of a skill",

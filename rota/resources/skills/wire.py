@@ -6,11 +6,13 @@ display names and version ids. A version's number is the instant at which it was
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Generic, Literal, TypeVar
 
 from msgspec import Meta, Struct, field
 
 from rota.base.wire import ListQuery
+
+Item = TypeVar("Item")
 
 DATED = "skills-2025-10-02"
 """The beta header that asks for the old shapes and the old rules."""
@@ -116,9 +118,9 @@ class DatedSkillVersion(Struct, tag="skill_version", tag_field="type", frozen=Tr
     created_at: datetime
 
 
-class DatedPage(Struct, frozen=True):
+class DatedPage(Struct, Generic[Item], frozen=True):
     """A page of a list in the old shape."""
 
-    data: Sequence[Any]
+    data: Sequence[Item]
     has_more: bool
     next_page: str | None

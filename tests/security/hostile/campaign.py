@@ -3,10 +3,12 @@
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from threading import Lock
 from urllib.parse import unquote
 
 from rich.console import Console
@@ -23,7 +25,7 @@ from tests.security.hostile.mutants import Mutant, Mutants
 from tests.security.hostile.pool import Pool
 from tests.security.hostile.remote import Remote, home
 from tests.security.hostile.verdict import Judge
-from tests.security.makers import PREFIXES, ROUTES
+from tests.security.makers import PREFIXES, ROUTE, ROUTES
 
 ALL: list[Route] = [*ROUTES, *probes.routes(lambda: ALL, version="0", stopping=lambda: False)]
 FRESH_EVERY = 400
@@ -45,7 +47,7 @@ class Findings:
 
     def figures(self) -> dict[str, str]:
         """The figures by name, as text."""
-        succeeded = sum(1 for counts in self.reached.values() if counts[200])
+        succeeded = sum(1 for name, counts in self.reached.items() if counts[200] and name in ROUTE)
         return {
             **{f"{kind} requests": f"{count:,}" for kind, count in self.sent.items()},
             "requests": f"{self.sent.total():,}",
@@ -61,8 +63,10 @@ class Findings:
 class Campaign:
     """So many requests, from one seed, against one fresh server."""
 
-    def __init__(self, folder: Path, requests: int, seed: int, database: str = "sqlite") -> None:
+    def __init__(self, folder: Path, requests: int, seed: int, database: str = "sqlite", clients: int = 4) -> None:
         self._folder = folder
+        self._clients = clients
+        self._lock = Lock()
         self._requests = requests
         self._seed = seed
         self._database = database
@@ -95,9 +99,8 @@ class Campaign:
 
     def _attack(self, server: Server, console: Console | None) -> None:
         remote = Remote(server, self._url)
-        self._line = Connection(server.host, server.port)
-        self._random = Random(self._seed)
-        self._pool = Pool(self._random)
+        line = Connection(server.host, server.port)
+        self._pool = Pool(Random(self._seed))
         self._home = home(remote)
         self._pool.spared.add(remote.key_id)
         self._furnish()
@@ -106,19 +109,31 @@ class Campaign:
         with Progress(console=console, disable=console is None, transient=True) as progress:
             task = progress.add_task("Requests", total=self._requests)
             for mutant in generated.from_schemathesis(tenth, self._seed, self._pool, self._home):
-                self._try("schemathesis", mutant)
+                self._try("schemathesis", mutant, line)
                 progress.advance(task)
             for mutant in generated.from_hypothesis(tenth, self._seed, self._pool, self._home):
-                self._try("hypothesis", mutant)
+                self._try("hypothesis", mutant, line)
                 progress.advance(task)
-            mutants = Mutants(self._random, self._pool, self._home)
-            while self.findings.sent.total() < self._requests:
-                self._try("mutant", mutants.next())
-                progress.advance(task)
+            with ThreadPoolExecutor(self._clients) as clients:
+                done = [
+                    clients.submit(self._mutate, server, number, lambda: progress.advance(task))
+                    for number in range(self._clients)
+                ]
+            for each in done:
+                each.result()
         self._break_framing(server)
         self.findings.memory = before, _memory(server.process.pid)
-        self._line.close()
+        line.close()
         remote.line.close()
+
+    def _mutate(self, server: Server, number: int, advance: Callable[[], None]) -> None:
+        """One client's share of the mutants, from a seed of its own."""
+        mutants = Mutants(Random(f"{self._seed} {number}"), self._pool, self._home, self._lock)
+        share = (self._requests - 2 * (self._requests // 10)) // self._clients
+        with Connection(server.host, server.port) as line:
+            for _ in range(share):
+                self._try("mutant", mutants.next(), line)
+                advance()
 
     def _furnish(self) -> None:
         """Make one more of everything, and of everything that it needs."""
@@ -129,20 +144,26 @@ class Campaign:
             except AssertionError as refused:  # what others have done to the workspace may stand in the way
                 self.findings.wrong.append(f"no {noun} can be made: {refused}")
 
-    def _try(self, kind: str, mutant: Mutant) -> None:
+    def _try(self, kind: str, mutant: Mutant, line: Connection) -> None:
         """Send one request and judge the answer."""
         found = self.findings
-        found.sent[kind] += 1
-        if found.sent.total() % FRESH_EVERY == 0:
-            self._furnish()
+        with self._lock:
+            found.sent[kind] += 1
+            if found.sent.total() % FRESH_EVERY == 0:
+                self._furnish()
         began = time.perf_counter()
         try:
-            response = self._line.ask(mutant.data, method=mutant.method)
+            response = line.ask(mutant.data, method=mutant.method)
         except (Closed, AssertionError, OSError) as exc:
             found.wrong.append(f"no answer ({type(exc).__name__}: {exc}) to {_shown(mutant)}")
-            self._line.close()
+            line.close()
             return
         elapsed = time.perf_counter() - began
+        with self._lock:
+            self._note(mutant, response, elapsed)
+
+    def _note(self, mutant: Mutant, response: Response, elapsed: float) -> None:
+        found = self.findings
         if elapsed > found.slowest:
             found.slowest, found.slowest_request = (
                 elapsed,

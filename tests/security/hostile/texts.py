@@ -75,6 +75,8 @@ FILENAMES = [
 
 def spoil_form(random: Random, raw: bytes) -> bytes:
     """A form with something amiss: its bytes, its parts, or what they say of themselves."""
+    if not raw:
+        return b"--x--"
     spot = random.randrange(len(raw) + 1)
     match random.randrange(10):
         case 0:

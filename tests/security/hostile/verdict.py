@@ -54,7 +54,7 @@ class Judge:
             found.append(f"status {response.status}")
         elif route is not None:
             kind, validator = self._validators[f"{route.method} {route.path}"]
-            if response.headers.get("content-type", "").partition(";")[0] != kind:
+            if kind not in ("*/*", response.headers.get("content-type", "").partition(";")[0]):
                 found.append(f"content-type {response.headers.get('content-type')} instead of {kind}")
             elif validator is not None:
                 found += [
