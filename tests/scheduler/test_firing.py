@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from rota.base.clock import HandClock
-from rota.resources.deployments import due
 from rota.store.tx import Query
 from tests.api import Api
 
@@ -276,12 +275,6 @@ def test_the_session_limit_is_recorded_and_pauses_nothing(database_url: str, tmp
         api.tick(seconds=60)
         assert [len(api.runs(each)) for each in made] == [2, 2, 2]
         assert {api.get(path(each)).ok()["status"] for each in made} == {"active"}
-
-
-def test_the_two_exceptions_are_all_that_do_not_pause() -> None:
-    from rota.resources.deployment_runs.wire import ErrorType
-
-    assert len(set(ErrorType.__args__) - due._NEVER_PAUSE) == 14  # type: ignore[attr-defined]
 
 
 # What is announced

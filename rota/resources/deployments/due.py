@@ -28,8 +28,6 @@ from rota.store.tx import Row, Tx
 TURN = "firing"
 STALLED = 60 * MINUTE
 """How long a deployment is left alone that can neither be fired nor be recorded as failed."""
-_NEVER_PAUSE = frozenset({"session_rate_limited_error", "session_creation_rejected_error"})
-"""The two run errors after which the next occurrence tries again (contract, the sixteen run errors)."""
 
 
 class Happened(Struct, frozen=True, kw_only=True):
@@ -124,7 +122,7 @@ def _deal_with(tx: Tx, due: Sequence[Pending], policy: Policy) -> Happened:
     failed = [
         (pending.who, pending.deployment_id, error.type)
         for pending, _, _ in fires
-        if (error := runs[pending.deployment_id].error) is not None and error.type not in _NEVER_PAUSE
+        if (error := runs[pending.deployment_id].error) is not None and failures.failure(error.type).pauses
     ]
     lapses = _move_on(tx, decided, runs, {deployment_id for _, deployment_id, _ in failed}, policy)
     announce_all(tx, [told for pending, _, _ in fires for told in _told(pending.who, runs[pending.deployment_id])])
