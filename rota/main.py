@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 
 from rota import api
-from rota.base.clock import Clock, SystemClock
+from rota.base.clock import Clock, KeptClock, SystemClock
 from rota.base.page import Cursors
 from rota.base.policy import policy
 from rota.base.settings import Settings
@@ -24,6 +24,7 @@ from rota.http.route import Route
 from rota.outgoing import guard
 from rota.queue.chore import Tools
 from rota.resources.workspaces import keys
+from rota.scheduler import turning
 from rota.scheduler.sweeper import Sweeper
 from rota.scheduler.ticker import Ticker
 from rota.store.blob import Blobs
@@ -119,7 +120,7 @@ def _cursor_key(tx: Tx) -> bytes:
 @asynccontextmanager
 async def build(settings: Settings, clock: Clock | None = None) -> AsyncGenerator[House]:
     """Open the house for the length of a ``with``. Unusable if it cannot be opened as configured."""
-    clock = clock or SystemClock()
+    clock = clock or (KeptClock(SystemClock().now()) if settings.test_clock else SystemClock())
     guard.allowed(settings.allow_private_hosts)  # a list that cannot be understood stops the start, not some request
     blobs = open_place(settings, clock)
     db = open_store(settings, serving=True, clock=clock)
@@ -130,8 +131,12 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncGenerato
         house.routes += probes.routes(
             lambda: house.routes, version=own_version(), stopping=lambda: house.stopping, counts=house.counts
         )
+        if isinstance(clock, KeptClock):
+            clock.set(await db.write(turning.begin))
         if "api" in settings.roles:
             house.routes += api.ROUTES
+            if isinstance(clock, KeptClock):
+                house.routes += turning.routes(house.ticker, clock)
         if "scheduler" in settings.roles:
             house.engines.append(house.ticker)
             house.engines.append(Sweeper(api.CHORES, Tools(db=db, blobs=blobs, policy=rules), clock))

@@ -183,6 +183,13 @@ class Settings(Struct, kw_only=True, frozen=True):
             "for that reason is counted and listed as skipped."
         ),
     ] = "allow"
+    test_clock: Annotated[
+        bool,
+        Meta(
+            description="For tests: time stands still until `POST /rota/v1/test_clock/set` or `/advance` turns it, and is kept "
+            "in the database. Refused on an address that others can reach."
+        ),
+    ] = False
     shutdown_seconds: Annotated[
         int, Meta(ge=0, le=3600, description="How long requests in flight may take to finish after SIGTERM.")
     ] = 10

@@ -83,6 +83,11 @@ def serve(**flags: Any) -> None:
 
 
 async def _serve(settings: Settings) -> None:
+    if settings.test_clock and not is_loopback(settings.host):
+        raise Unusable(
+            f"Refusing to listen on {settings.host}, which others can reach, with --test-clock: whoever has a key could turn "
+            "the clock. Listen on 127.0.0.1, or leave the flag out."
+        )
     with contextlib.closing(_bind(settings.host, settings.port)) as listener:
         async with main.build(settings) as house:
             await _begin(settings, house)

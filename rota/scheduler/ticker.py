@@ -15,17 +15,18 @@ import random
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 from rota.base import cron, log
-from rota.base.clock import MINUTE, SECOND, Clock, to_datetime
+from rota.base.clock import MINUTE, SECOND, Clock, KeptClock, to_datetime
 from rota.base.errors import Fault
 from rota.base.policy import Policy
 from rota.http.metrics import Count, Spread
 from rota.resources.deployments import due, review, schedules
 from rota.resources.deployments.due import Happened, Look
 from rota.store.db import Db
+from rota.store.tx import Tx
 
 BATCH = 300
 """Deployments that one transaction fires. Larger ones gain little and hold others up; see docs/decisions/0024."""
@@ -100,6 +101,37 @@ class Ticker:
             if look.deployment_id != blocked_by:
                 blocked_since, blocked_by = time.monotonic(), look.deployment_id
             await asyncio.sleep(_SPELL * random.uniform(0.5, 1.5))  # noqa: S311 - keeps tickers apart, hides nothing
+
+    async def walk(self, until: int, clock: KeptClock, put: Callable[[Tx, int], None]) -> None:
+        """Take ``clock`` to ``until``, through every moment at which something is due, in order.
+
+        A stretch of it is one transaction, which also keeps the clock (``put``).
+        """
+
+        def stretch(tx: Tx) -> tuple[int, list[Happened]]:
+            reached, happened = due.walk(tx, self._policy, until, BATCH)
+            put(tx, reached)
+            return reached, happened
+
+        def step(tx: Tx) -> int:
+            look = due.look(tx)
+            reached = until if look.fire_at is None else min(until, max(look.fire_at, look.now))
+            put(tx, reached)
+            return reached
+
+        reached = (await self.fire()).now
+        while reached < until:
+            try:
+                reached, happened = await self._db.write(stretch)
+                for each in happened:
+                    self._note(each)
+            except Fault:
+                raise
+            except Exception as exc:  # one of them cannot be fired: on foot, then, which finds out who
+                _logger.warning("a stretch of time is walked step by step", reason=str(exc))
+                reached = await self._db.write(step)
+            clock.set(reached)
+            await self.fire()
 
     async def review(self) -> int:
         """Work out anew when each schedule is due, and mend what differs; how many did. See ``deployments/review``."""

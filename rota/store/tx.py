@@ -159,6 +159,48 @@ class Tx(Protocol):
         ...
 
 
+class Moment:
+    """The same transaction at another instant, for whoever walks through time (``rota serve --test-clock``)."""
+
+    __slots__ = ("_tx", "now")
+
+    def __init__(self, tx: Tx, now: int) -> None:
+        self._tx = tx
+        self.now = now
+
+    def one(self, query: Query, **parameters: Any) -> Row | None:
+        """See ``Tx.one``."""
+        return self._tx.one(query, **parameters)
+
+    def all(self, query: Query, **parameters: Any) -> list[Row]:
+        """See ``Tx.all``."""
+        return self._tx.all(query, **parameters)
+
+    def run(self, query: Query, **parameters: Any) -> int:
+        """See ``Tx.run``."""
+        return self._tx.run(query, **parameters)
+
+    def insert(self, insert: Insert, rows: Sequence[Row]) -> None:
+        """See ``Tx.insert``."""
+        self._tx.insert(insert, rows)
+
+    def update(self, update: Update, rows: Sequence[Row]) -> int:
+        """See ``Tx.update``."""
+        return self._tx.update(update, rows)
+
+    def turn(self, topic: str) -> bool:
+        """See ``Tx.turn``."""
+        return self._tx.turn(topic)
+
+    def wake(self, topic: str) -> None:
+        """See ``Tx.wake``."""
+        self._tx.wake(topic)
+
+    def touch(self, topic: str) -> None:
+        """See ``Tx.touch``."""
+        self._tx.touch(topic)
+
+
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from rota.base.clock import HandClock
-from rota.resources.deployments import due
 from rota.store.tx import Query
 from tests.api import Api
 

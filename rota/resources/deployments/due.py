@@ -23,7 +23,7 @@ from rota.resources.deployments import failures, schedules, sql, verdicts
 from rota.resources.deployments.run import Fire, record_unknown, run
 from rota.resources.deployments.schedules import Lapse
 from rota.resources.deployments.verdicts import Pending, Verdict
-from rota.store.tx import Row, Tx
+from rota.store.tx import Moment, Row, Tx
 
 TURN = "firing"
 STALLED = 60 * MINUTE
@@ -104,6 +104,24 @@ def record_failure(tx: Tx, policy: Policy, deployment_id: str) -> Happened:
 def stall(tx: Tx, deployment_id: str) -> None:
     """Leave a deployment alone for an hour; what it misses meanwhile is kept account of when it goes on."""
     tx.run(sql.STALL, ids=[deployment_id], now=tx.now, fire_at=tx.now + STALLED)
+
+
+def walk(tx: Tx, policy: Policy, until: int, limit: int) -> tuple[int, list[Happened]]:
+    """Fire everything that comes due from now to ``until``, each at its own moment; how far it went, and what happened.
+
+    Stops early after about ``limit`` fires, or before what another server holds at this moment.
+    """
+    now, happened = tx.now, list[Happened]()
+    while sum(each.taken for each in happened) < limit:
+        row = tx.one(sql.FIRST_DUE)
+        if row is None or row[0] > until:
+            return until, happened
+        now = max(now, row[0])
+        done = fire(Moment(tx, now), policy, limit, overtake=True)
+        if not done.taken:
+            break
+        happened.append(done)
+    return now, happened
 
 
 def _deal_with(tx: Tx, due: Sequence[Pending], policy: Policy) -> Happened:

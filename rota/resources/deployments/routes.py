@@ -9,7 +9,7 @@ from rota.base.errors import Fault, Refusal
 from rota.http.request import Request
 from rota.http.route import Route
 from rota.resources.deployment_runs.wire import DeploymentRun, ManualTrigger
-from rota.resources.deployments import actions, wire
+from rota.resources.deployments import actions, timetable, wire
 from rota.resources.deployments import check as dry
 from rota.resources.deployments import run as door
 
@@ -84,6 +84,21 @@ async def _dry(req: Request, fn: Callable[..., Any], unforeseen: Callable[..., A
         return await req.read(unforeseen, req.id, req.policy)
 
 
+async def scheduling(req: Request) -> Any:
+    """Say how a schedule is kept."""
+    return await req.read(timetable.get, req.id, req.policy)
+
+
+async def reschedule(req: Request) -> Any:
+    """Change how a schedule is kept."""
+    return await req.write(timetable.update, req.id, req.body, req.policy)
+
+
+async def occurrences(req: Request) -> Any:
+    """List what became of a schedule's occurrences."""
+    return await req.page(timetable.list_, req.id, req.query)
+
+
 _ONE = "/v1/deployments/{deployment_id}"
 
 ROUTES = [
@@ -105,6 +120,19 @@ ROUTES = [
     Route("POST", _ONE + "/archive", "deployments.archive", "Archive a deployment", archive, wire.Deployment, writes=True),
     # Not ``writes``: in an archived workspace a run is recorded with the error that says so.
     Route("POST", _ONE + "/run", "deployments.run", "Run a deployment now", run, DeploymentRun, creates=True),
+    Route(
+        "GET", "/rota" + _ONE + "/scheduling", "deployments.scheduling.retrieve", "Say how a deployment's schedule is kept",
+        scheduling, wire.Scheduling,
+    ),
+    Route(
+        "POST", "/rota" + _ONE + "/scheduling", "deployments.scheduling.update", "Change how a deployment's schedule is kept",
+        reschedule, wire.Scheduling, body=wire.UpdateScheduling, writes=True,
+    ),
+    Route(
+        "GET", "/rota" + _ONE + "/occurrences", "deployments.occurrences.list",
+        "List what became of a schedule's occurrences, newest first", occurrences,
+        wire.Occurrence, query=wire.ListOccurrences, paged=True,
+    ),
     # Ours, and about runs too, which alone know nothing of deployments.
     Route(
         "GET", "/rota" + _ONE + "/check", "deployments.check", "Say what a run of a deployment would come to now", check,

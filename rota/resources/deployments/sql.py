@@ -68,9 +68,29 @@ COUNT_SCHEDULED = Query(
        WHERE organization_id = :organization_id AND scheduled = 1 AND archived_at IS NULL AND id <> :id""",
 )
 TOKENS = SealedColumn("deployment_tokens", "deployment_id", "position")
-LOAD_SCHEDULE = Query(
-    "What must be known of a deployment's schedule to change it.",
-    "SELECT due_at, last_run_at, rules FROM schedules WHERE deployment_id = :id",
+GET_SCHEDULE = Query(
+    "When a deployment's schedule is due, and where it departs from the server's timing.",
+    "SELECT fire_at, due_at, stalled_at, rules FROM schedules WHERE deployment_id = :id",
+)
+SET_RULES = Query(
+    "Let a deployment depart from the server's timing.",
+    """INSERT INTO schedules (deployment_id, accounted_at, skipping, rules) VALUES (:id, :now, 0, :rules)
+       ON CONFLICT (deployment_id) DO UPDATE SET rules = excluded.rules""",
+)
+COUNT_LAPSES = Query(
+    "How many occurrences of a deployment did not fire, by kind.",
+    "SELECT kind, CAST(sum(count) AS BIGINT) FROM lapses WHERE deployment_id = :id GROUP BY kind",
+)
+LIST_FIRED = Query(
+    "Occurrences of a deployment that have a run, newest first.",
+    """SELECT scheduled_at, id FROM deployment_runs WHERE deployment_id = :id AND scheduled_at IS NOT NULL
+       AND scheduled_at >= :since AND scheduled_at <= :until ORDER BY scheduled_at DESC LIMIT :limit""",
+)
+LIST_LAPSES = Query(
+    "Stretches of a deployment's schedule that did not fire, newest first.",
+    """SELECT first_at, last_at, kind, reason, expression, timezone FROM lapses
+       WHERE deployment_id = :id AND last_at >= :since AND first_at <= :until AND kind = ANY(:kinds)
+       ORDER BY last_at DESC LIMIT :limit""",
 )
 LAST_SCHEDULED = Query(
     "The last occurrence that has a run, if it lies ahead because the clock was set back.",
@@ -187,8 +207,8 @@ REVIEW = Query(
 )
 REVIEW_THESE = Query("The dates of some live scheduled deployments.", f"{_REVIEWED} AND id = ANY(:ids)")
 ASTRAY = Query(
-    "A schedule that has yet to be dated, or that was dealt with up to an instant ahead of the clock.",
-    "SELECT deployment_id FROM schedules WHERE accounted_at = 0 OR accounted_at > :ahead LIMIT 1",
+    "A schedule that was dealt with up to an instant ahead of the clock.",
+    "SELECT deployment_id FROM schedules WHERE accounted_at > :ahead AND fire_at IS NOT NULL LIMIT 1",
 )
 REDATE = Query(
     "Date a schedule anew.", "UPDATE schedules SET fire_at = :fire_at, due_at = :due_at WHERE deployment_id = :id"

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
+from rota.base.timing import CatchUp, Jitter, Overlap
 from rota.base.wire import Echo, Id, ListQuery, Metadata, MetadataPatch, Wire
 from rota.resources.agents.multiagent import AgentReference, Version
 from rota.resources.deployment_runs.wire import ErrorType, RunError
@@ -171,3 +172,64 @@ class RunExplanation(Struct, tag="deployment_run_explanation", tag_field="type",
     mend: str | None
     now: str
     checks: list[Checked]
+
+
+class UpdateScheduling(Wire):
+    """Body of ``POST /rota/v1/deployments/{id}/scheduling``: what is omitted stays, null goes back to the server's setting."""
+
+    catch_up: CatchUp | None | UnsetType = UNSET
+    catch_up_window_seconds: Annotated[int, Meta(ge=0, le=366 * 86400)] | None | UnsetType = UNSET
+    catch_up_limit: Annotated[int, Meta(ge=1, le=100_000)] | None | UnsetType = UNSET
+    overlap: Overlap | None | UnsetType = UNSET
+
+
+class EffectiveTiming(Struct, frozen=True, kw_only=True):
+    """The rules that hold: the deployment's own where it has them, the server's otherwise."""
+
+    jitter: Jitter
+    catch_up: CatchUp
+    catch_up_window_seconds: int
+    catch_up_limit: int
+    overlap: Overlap
+
+
+class Scheduling(Struct, tag="deployment_scheduling", tag_field="type", frozen=True, kw_only=True):
+    """How a deployment's schedule is kept, and how it has gone so far.
+
+    ``next_occurrence_at`` is exact, ``next_fire_at`` has the jitter; both are null while nothing is to be fired.
+    ``stalled_at`` is set while the deployment is left alone because it could not be fired.
+    """
+
+    deployment_id: str
+    catch_up: CatchUp | None
+    catch_up_window_seconds: int | None
+    catch_up_limit: int | None
+    overlap: Overlap | None
+    effective: EffectiveTiming
+    next_occurrence_at: datetime | None
+    next_fire_at: datetime | None
+    stalled_at: datetime | None
+    missed: int
+    skipped: int
+
+
+OccurrenceKind: TypeAlias = Literal["fired", "missed", "skipped", "upcoming"]
+
+
+class ListOccurrences(ListQuery):
+    """Query of ``GET /rota/v1/deployments/{id}/occurrences``."""
+
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 20
+    kind: OccurrenceKind | None = None
+    scheduled_at_gte: datetime | None = field(name="scheduled_at[gte]", default=None)
+    scheduled_at_lte: datetime | None = field(name="scheduled_at[lte]", default=None)
+
+
+class Occurrence(Struct, tag="occurrence", tag_field="type", frozen=True, kw_only=True):
+    """One occurrence of a schedule. One that fired has a run, whose session or error says what came of it; one that was
+    missed or skipped has the reason."""
+
+    scheduled_at: datetime
+    kind: OccurrenceKind
+    deployment_run_id: str | None = None
+    reason: str | None = None
