@@ -17,6 +17,7 @@ from rota.resources.sessions import actions as sessions_actions
 from rota.resources.sessions import routes as sessions
 from rota.resources.skills import routes as skills
 from rota.resources.vaults import routes as vaults
+from rota.resources.webhooks import routes as webhooks
 from rota.resources.workspaces import routes as workspaces
 
 ROUTES: list[Route] = [
@@ -29,6 +30,7 @@ ROUTES: list[Route] = [
     *memory_stores.ROUTES,
     *vaults.ROUTES,
     *files.ROUTES,
+    *webhooks.ROUTES,
     *workspaces.ROUTES,
 ]
 
