@@ -20,10 +20,6 @@ NOT_YET = {
     "Sessions": [
         "GET /v1/sessions/{session_id}/events/stream",
         "GET /v1/sessions/{session_id}/stream",
-        "POST /v1/sessions/{session_id}/resources",
-        "GET /v1/sessions/{session_id}/resources/{resource_id}",
-        "POST /v1/sessions/{session_id}/resources/{resource_id}",
-        "DELETE /v1/sessions/{session_id}/resources/{resource_id}",
         "POST /v1/sessions/{session_id}/threads/{thread_id}/archive",
         "GET /v1/sessions/{session_id}/threads/{thread_id}/stream",
     ],
@@ -38,21 +34,20 @@ NOT_YET = {
         "POST /v1/environments/{environment_id}/work/{work_id}/stop",
     ],
     "Vaults": ["/v1/vaults and everything below it"],
-    "Files": ["/v1/files and everything below it"],
     "Memory stores": ["/v1/memory_stores and everything below it"],
     "Skills": ["/v1/skills and everything below it"],
     "Webhooks": ["/v1/organizations/webhooks and everything below it"],
 }
 
 REMARKS = {
-    "deployments.create": "Files and memory stores are not checked here (as hosted); no vault exists yet, so any vault id is 404.",
-    "deployments.run": "Ten of the sixteen run errors can arise by what this version serves; deployments that name a file or a "
-    "memory store fail with `file_not_found_error` or `session_resource_not_found_error`, since there are none yet.",
+    "deployments.create": "Files and memory stores are not checked here, as hosted: `deployments check` shows early what a fire would find.",
+    "deployments.run": "All sixteen run errors.",
+    "deployments.check": "Ours: a dry run.",
+    "deployment_runs.explain": "Ours.",
     "deployments.pause": "Schedules are kept and shown; firing them is not there yet.",
     "sessions.create": "Events wait; the engine that turns sessions is not there yet.",
     "sessions.events.send": "Events are checked and kept in order; they wait for the engine.",
     "sessions.events.list": "",
-    "sessions.resources.list": "Repositories; files and memory stores come with their rooms.",
     "agents.create": "Prebuilt skills are known; custom ones come with the skills room.",
     "organizations.rate_limits.list": "There are no Messages-API limits here: always empty.",
     "organizations.workspaces.rate_limits.list": "There are no Messages-API limits here: always empty.",

@@ -4,22 +4,32 @@ Starts in that order and stops in the reverse one.
 """
 
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from typing import Protocol
 
 from rota import api
 from rota.base.clock import Clock, SystemClock
 from rota.base.page import Cursors
 from rota.base.policy import policy
 from rota.base.settings import Settings
+from rota.courier.courier import TOPICS, Courier
 from rota.http import probes, sql
 from rota.http.admit import Admission
 from rota.http.app import App
+from rota.http.limit import limiter
+from rota.http.metrics import Count
 from rota.http.route import Route
+from rota.outgoing import guard
+from rota.queue.chore import Tools
+from rota.queue.wakes.local import LocalWake
 from rota.resources.workspaces import keys
+from rota.scheduler.sweeper import Sweeper
+from rota.store.blob import Blobs
 from rota.store.db import Db, open_db
+from rota.store.place import open_blobs
 from rota.store.tx import Tx
 
 
@@ -31,15 +41,48 @@ def own_version() -> str:
         return "0"
 
 
+class Engine(Protocol):
+    """Something that works by itself while the server runs."""
+
+    def start(self) -> None:
+        """Begin, on the running event loop; called when connections are accepted."""
+        ...
+
+    async def stop(self) -> None:
+        """End, and wait until nothing is under way; called before the store closes. No error if it never began."""
+        ...
+
+    def counts(self) -> Iterator[Count]:
+        """What has been done, for the metrics."""
+        ...
+
+
 @dataclass
 class House:
-    """Everything that runs: the store, the application, and whether it is closing."""
+    """Everything that runs: the store, the application, the engines, and whether it is closing."""
 
     settings: Settings
     db: Db
+    blobs: Blobs
     routes: list[Route] = field(default_factory=list[Route])
+    engines: list[Engine] = field(default_factory=list[Engine])
     app: App = field(init=False)
     stopping: bool = False
+
+    def start(self) -> None:
+        """Let the engines begin."""
+        for engine in self.engines:
+            engine.start()
+
+    async def stop(self) -> None:
+        """Let the engines end."""
+        for engine in reversed(self.engines):
+            await engine.stop()
+
+    def counts(self) -> Iterator[Count]:
+        """The engines' counts."""
+        for engine in self.engines:
+            yield from engine.counts()
 
 
 def open_store(settings: Settings, *, serving: bool = False, upgrade: bool = False, clock: Clock | None = None) -> Db:
@@ -54,6 +97,18 @@ def open_store(settings: Settings, *, serving: bool = False, upgrade: bool = Fal
     )
 
 
+def open_place(settings: Settings, clock: Clock | None = None) -> Blobs:
+    """The place for files that the settings name."""
+    return open_blobs(
+        settings.blobs_url,
+        clock or SystemClock(),
+        endpoint=settings.s3_endpoint,
+        region=settings.s3_region,
+        access_key_id=settings.s3_access_key_id,
+        secret_access_key=settings.s3_secret_access_key,
+    )
+
+
 def _cursor_key(tx: Tx) -> bytes:
     tx.run(sql.PUT_FACT, key="cursor_key", value=secrets.token_hex(32))
     row = tx.one(sql.GET_FACT, key="cursor_key")
@@ -65,14 +120,39 @@ def _cursor_key(tx: Tx) -> bytes:
 async def build(settings: Settings, clock: Clock | None = None) -> AsyncGenerator[House]:
     """Open the house for the length of a ``with``. Unusable if it cannot be opened as configured."""
     clock = clock or SystemClock()
+    guard.allowed(settings.allow_private_hosts)  # a list that cannot be understood stops the start, not some request
+    blobs = open_place(settings, clock)
     db = open_store(settings, serving=True, clock=clock)
     try:
         cursors = Cursors(await db.write(_cursor_key))
-        house = House(settings, db)
-        house.routes += probes.routes(lambda: house.routes, version=own_version(), stopping=lambda: house.stopping)
+        rules = policy(settings)
+        house = House(settings, db, blobs)
+        house.routes += probes.routes(
+            lambda: house.routes, version=own_version(), stopping=lambda: house.stopping, counts=house.counts
+        )
         if "api" in settings.roles:
             house.routes += api.ROUTES
-        house.app = App(house.routes, db, Admission(db, clock, keys.admit), cursors, policy(settings))
-        yield house
+        if "scheduler" in settings.roles:
+            house.engines.append(Sweeper(api.CHORES, Tools(db=db, blobs=blobs, policy=rules), clock))
+        if "courier" in settings.roles:
+            house.engines.append(Courier(db, LocalWake(db, TOPICS), clock, rules))
+        house.app = App(
+            house.routes,
+            db,
+            Admission(db, clock, keys.admit),
+            cursors,
+            rules,
+            blobs,
+            limiter=limiter(
+                clock,
+                creates_per_minute=settings.rate_limit_creates_per_minute,
+                reads_per_minute=settings.rate_limit_reads_per_minute,
+            ),
+        )
+        try:
+            yield house
+        finally:
+            await house.stop()
     finally:
         await db.close()
+        await blobs.close()

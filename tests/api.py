@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self, TypeVar
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 
 from rota.base.clock import HandClock
 from rota.base.settings import Settings
@@ -14,6 +14,7 @@ from rota.base.who import Who
 from rota.main import build
 from rota.resources.workspaces import actions as workspaces
 from rota.resources.workspaces import keys
+from tests.forms import Field, encode
 
 R = TypeVar("R")
 KEY = "test-key-0123456789"
@@ -27,7 +28,10 @@ class Response:
         self.status = status
         self.headers = {name.decode(): value.decode() for name, value in headers}
         self.raw = raw
-        self.body: Any = json.loads(raw) if self.headers["content-type"] == "application/json" else raw.decode()
+        kind = self.headers["content-type"]
+        self.body: Any = (
+            json.loads(raw) if kind == "application/json" else raw.decode() if kind.startswith("text/plain;") else raw
+        )
 
     def ok(self) -> Any:
         """The body of a success; fails the test otherwise."""
@@ -95,14 +99,23 @@ class Api:
         path: str,
         body: Any = None,
         *,
-        raw: bytes | None = None,
+        raw: bytes | Sequence[bytes] | None = None,
         key: str | None = KEY,
         headers: dict[str, str] | None = None,
         query: dict[str, Any] | None = None,
+        form: Sequence[Field] | None = None,
     ) -> Response:
-        """One request, awaited. ``body`` is sent as JSON, ``raw`` as it is; ``key=None`` sends no credential."""
-        payload = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
-        sent = {"content-type": "application/json", "content-length": str(len(payload)), **(headers or {})}
+        """One request, awaited. ``body`` is sent as JSON, ``raw`` as it is (in pieces, without a length, if it is a
+        sequence), ``form`` as multipart/form-data; ``key=None`` sends no credential."""
+        if form is not None:
+            raw, content_type = encode(form)
+            headers = {"content-type": content_type, **(headers or {})}
+        if isinstance(raw, list | tuple):
+            pieces, lengths = list(raw), dict[str, str]()
+        else:
+            whole = raw if isinstance(raw, bytes) else b"" if body is None else json.dumps(body).encode()
+            pieces, lengths = [whole], {"content-length": str(len(whole))}
+        sent = {"content-type": "application/json", **lengths, **(headers or {})}
         if key is not None:
             sent.setdefault("x-api-key", key)
         parts = urlsplit(path)
@@ -110,21 +123,25 @@ class Api:
         scope = {
             "type": "http",
             "method": method,
-            "path": parts.path,
+            "path": unquote(parts.path),
             "query_string": text.encode(),
             "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in sent.items()],
         }
         messages: list[dict[str, Any]] = []
-        incoming = [{"type": "http.request", "body": payload, "more_body": False}]
+        incoming = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
+        incoming[-1]["more_body"] = False
 
         async def receive() -> dict[str, Any]:
-            return incoming.pop() if incoming else {"type": "http.disconnect"}
+            if not incoming:
+                await asyncio.Event().wait()  # the caller stays until it has its answer
+            return incoming.pop(0)
 
         async def send(message: Any) -> None:
             messages.append(message)
 
         await self.house.app(scope, receive, send)
         start, *chunks = messages
+        assert not chunks[-1].get("more_body"), "the answer breaks off"
         return Response(start["status"], start["headers"], b"".join(chunk["body"] for chunk in chunks))
 
     def gather(self, calls: Sequence[Awaitable[Response]]) -> list[Response]:
@@ -142,6 +159,10 @@ class Api:
     def post(self, path: str, body: Any = None, **more: Any) -> Response:
         """POST."""
         return self.run(self.call("POST", path, body, **more))
+
+    def patch(self, path: str, body: Any = None, **more: Any) -> Response:
+        """PATCH."""
+        return self.run(self.call("PATCH", path, body, **more))
 
     def delete(self, path: str, **more: Any) -> Response:
         """DELETE."""
@@ -165,6 +186,15 @@ class Api:
         if "environment_id" not in body:
             body["environment_id"] = self.environment()["id"]
         return self.post("/v1/deployments", body).ok()
+
+    def memory_store(self, **fields: Any) -> dict[str, Any]:
+        """A new memory store."""
+        return self.post("/v1/memory_stores", {"name": "Notes", **fields}).ok()
+
+    def memory(self, store: dict[str, Any], path: str = "/note.md", content: str = "A note.") -> dict[str, Any]:
+        """A new memory in a store, with its content."""
+        body = {"path": path, "content": content}
+        return self.post(f"/v1/memory_stores/{store['id']}/memories?view=full", body).ok()
 
     def fire(self, deployment: dict[str, Any], **more: Any) -> dict[str, Any]:
         """Run a deployment now; its record."""

@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from ipaddress import ip_address
 from itertools import count
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from rota.base.clock import HandClock
 from rota.store.db import open_db
 from tests.api import Api
-from tests.databases import postgres_server
+from tests.databases import postgres_server, relax
 
 
 def _stay_on_this_machine(event: str, arguments: tuple[Any, ...]) -> None:
@@ -48,15 +49,21 @@ def open_and_close(url: str) -> None:
     asyncio.run(open_db(url, HandClock(START)).close())
 
 
-@pytest.fixture
-def postgres_url(postgres: str) -> Iterator[str]:
-    """A fresh PostgreSQL database with the schema in it."""
+@contextmanager
+def _copy(postgres: str) -> Generator[str]:
     name = f"test_{os.getpid()}_{next(_numbers)}"
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE template_rota")  # type: ignore[arg-type]
     yield postgres.replace("/postgres?", f"/{name}?")
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def postgres_url(postgres: str) -> Iterator[str]:
+    """A fresh PostgreSQL database with the schema in it."""
+    with _copy(postgres) as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -93,6 +100,19 @@ def still_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     folder = tmp_path_factory.mktemp("still")
     with Api(f"sqlite:///{folder / 'rota.db'}", folder, HandClock(START)) as client:
         yield client
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def lasting_api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """One house on each kind of database for all examples of a file's properties; nothing is taken back between them."""
+    folder = tmp_path_factory.mktemp("lasting")
+    with ExitStack() as stack:
+        if request.param == "sqlite":
+            url = f"sqlite:///{folder / 'rota.db'}"
+        else:
+            url = stack.enter_context(_copy(request.getfixturevalue("postgres")))
+            relax(url)
+        yield stack.enter_context(Api(url, folder, HandClock(START), sqlite_synchronous="NORMAL"))
 
 
 @pytest.fixture

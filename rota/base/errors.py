@@ -11,7 +11,8 @@ from typing import ClassVar
 class Refusal(Exception):
     """The caller can act on it. ``message`` reaches the caller verbatim.
 
-    ``details`` become ``error.details`` in the body (contract, errors: only where recorded).
+    ``details`` become ``error.details`` in the body (contract, errors: only where recorded); ``members`` stand in ``error``
+    itself, beside ``type`` and ``message``.
     ``retry`` is what ``x-should-retry`` says; None sends no such header.
     ``headers`` are added to the response, for example ``retry-after``.
     """
@@ -26,6 +27,7 @@ class Refusal(Exception):
         super().__init__(message)
         self.message = message
         self.details = details
+        self.members: dict[str, str] = {}
         self.headers = headers or {}
 
 
@@ -61,7 +63,7 @@ class MethodNotAllowed(Refusal):
 
 
 class Conflict(Refusal):
-    """Lost against somebody else's change (409). Every recorded 409 outside memory is an ``invalid_request_error``."""
+    """Lost against somebody else's change (409). Every recorded 409 but the two of memories is an ``invalid_request_error``."""
 
     status = 409
 
@@ -72,11 +74,33 @@ class InFlight(Conflict):
     retry = True
 
 
+class MemoryPathConflict(Conflict):
+    """A memory's path is taken, or lies above or below another's (409). The other one is named in ``error`` itself."""
+
+    type = "memory_path_conflict_error"
+
+    def __init__(self, message: str, *, path: str, memory_id: str) -> None:
+        super().__init__(message)
+        self.members = {"conflicting_path": path, "conflicting_memory_id": memory_id}
+
+
+class MemoryPreconditionFailed(Conflict):
+    """A memory no longer has the content that the caller expects it to have (409)."""
+
+    type = "memory_precondition_failed_error"
+
+
 class TooLarge(Refusal):
     """The body is over the limit (413)."""
 
     status = 413
     type = "request_too_large"
+
+
+class RangeNotSatisfiable(Refusal):
+    """The bytes that were asked for lie behind the end of the file (416)."""
+
+    status = 416
 
 
 class RateLimited(Refusal):
@@ -127,6 +151,15 @@ class DiskFull(Unavailable):
 
     sentence = "The server's disk is full; nothing was changed. Free space on it, then try again."
     retry_after = 30
+
+
+class SealedAway(Fault):
+    """A stored secret cannot be opened, because its sealing key is not there (500). The text names the key."""
+
+    sentence = (
+        "A stored secret cannot be opened, because the server no longer has the key that it was sealed with. "
+        "Its operator can put the key back; the server's log names it."
+    )
 
 
 class Unusable(Exception):

@@ -41,7 +41,7 @@ VAULT = "vlt_"
 WEBHOOK_DELIVERY = "whd_"
 WEBHOOK_ENDPOINT = "wep_"
 WEBHOOK_EVENT = "whe_"
-WEBHOOK_SECRET = "whs_"
+WEBHOOK_SIGNER = "whs_"
 WORKSPACE = "wrkspc_"
 
 _lock = Lock()

@@ -18,13 +18,14 @@ Order: TypeAlias = Literal["asc", "desc"]
 
 _PREFIX = "page_"
 _TAG = 12
+_MAX_TEXT = 2048  # a place in a list of memories can be a path of 1,024 bytes
 
 
 class Position(msgspec.Struct, frozen=True, array_like=True):
     """A place in a walk: the sort key of the row at the page's edge.
 
-    ``at`` is the row's instant in microseconds (or its sequence number), ``id`` breaks ties; ``back`` is true for a
-    cursor that leads to the page before.
+    ``at`` is the row's instant in microseconds (or its sequence number), ``id`` breaks ties (and is a path where a list goes
+    by paths); ``back`` is true for a cursor that leads to the page before.
     """
 
     at: int
@@ -47,7 +48,7 @@ class Cursors:
     def read(self, text: str, binding: str) -> Position:
         """The place that ``text`` names; InvalidRequest ``invalid page cursor`` if it is not ours for this list."""
         try:
-            if not text.startswith(_PREFIX) or len(text) > 256:
+            if not text.startswith(_PREFIX) or len(text) > _MAX_TEXT:
                 raise ValueError(text)
             body = text[len(_PREFIX) :]
             raw = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)

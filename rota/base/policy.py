@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rota.base.seal import LazySealer
+from rota.base.key_file import LazySealer
 from rota.base.settings import Settings
 
 
@@ -11,10 +11,22 @@ class Policy:
 
     ``sessions_per_minute``: sessions that an organization may create a minute, 0 for no limit. ``priced_models``: models
     with a list price besides the vendor's own. ``max_scheduled``: deployments with a
-    schedule that an organization may have. ``sealer`` seals secrets at rest; its key is read at first use.
+    schedule that an organization may have. ``max_memories``: memories that a store may hold. ``sealer`` seals secrets at
+    rest; its key is read at first use. ``max_storage``: bytes of files that a workspace may keep, 0 for no limit.
+    ``object_grace``: seconds after which an object that no row names is nobody's any more (``queue.objects``). ``allow_private_hosts``: the operator's list of hosts that may be asked although they
+    are not public, as written; ``outgoing.guard`` reads it.
     """
 
-    __slots__ = ("max_scheduled", "priced_models", "sealer", "sessions_per_minute")
+    __slots__ = (
+        "allow_private_hosts",
+        "max_memories",
+        "max_scheduled",
+        "max_storage",
+        "object_grace",
+        "priced_models",
+        "sealer",
+        "sessions_per_minute",
+    )
 
     def __init__(
         self,
@@ -23,11 +35,19 @@ class Policy:
         sessions_per_minute: int = 0,
         priced_models: frozenset[str] = frozenset(),
         max_scheduled: int = 1000,
+        max_memories: int = 2000,
+        max_storage: int = 0,
+        object_grace: int = 3600,
+        allow_private_hosts: str = "",
     ) -> None:
         self.sealer = sealer
         self.sessions_per_minute = sessions_per_minute
         self.priced_models = priced_models
         self.max_scheduled = max_scheduled
+        self.max_memories = max_memories
+        self.max_storage = max_storage
+        self.object_grace = object_grace
+        self.allow_private_hosts = allow_private_hosts
 
 
 def policy(settings: Settings) -> Policy:
@@ -37,4 +57,8 @@ def policy(settings: Settings) -> Policy:
         sessions_per_minute=settings.rate_limit_sessions_per_minute,
         priced_models=frozenset(name.strip() for name in settings.priced_models.split(",") if name.strip()),
         max_scheduled=settings.max_scheduled_deployments,
+        max_memories=settings.max_memories_per_store,
+        max_storage=settings.max_workspace_storage_mb << 20,
+        object_grace=settings.object_grace_seconds,
+        allow_private_hosts=settings.allow_private_hosts,
     )

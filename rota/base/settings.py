@@ -14,10 +14,10 @@ from msgspec import Meta, Struct
 
 from rota.base.errors import Unusable
 
-SECRETS = frozenset({"bootstrap_api_key", "seal_key"})
+SECRETS = frozenset({"bootstrap_api_key", "s3_access_key_id", "s3_secret_access_key", "seal_key"})
 """Settings that come from the environment only."""
 
-ROLES = ("api",)
+ROLES = ("api", "scheduler", "courier")
 """The duties that one server can be limited to with ``--only``."""
 
 
@@ -39,7 +39,7 @@ class Settings(Struct, kw_only=True, frozen=True):
     ] = None
     data_dir: Annotated[
         str,
-        Meta(description="Folder for the embedded database and the sealing key."),
+        Meta(description="Folder for the embedded database, the sealing key and the bytes of files."),
     ] = msgspec.field(default_factory=_default_data_dir)
     only: Annotated[
         str | None,
@@ -66,6 +66,22 @@ class Settings(Struct, kw_only=True, frozen=True):
         str | None,
         Meta(description="File with the sealing key. Default: `seal.key` in the data directory, made with mode 0600."),
     ] = None
+    blobs: Annotated[
+        str | None,
+        Meta(
+            description="Where the bytes of files are: `file:///path` or `s3://bucket/prefix`. Default: the folder `blobs` in "
+            "the data directory. Several servers on one database need one place that all of them reach."
+        ),
+    ] = None
+    s3_endpoint: Annotated[str | None, Meta(description="URL of an S3 service other than Amazon's.")] = None
+    s3_region: Annotated[str | None, Meta(description="Region of the bucket, where the service asks for one.")] = None
+    s3_access_key_id: Annotated[
+        str | None,
+        Meta(
+            description="Key id for S3. Default: what Amazon's own tools would use (`AWS_*` variables, a profile, a role)."
+        ),
+    ] = None
+    s3_secret_access_key: Annotated[str | None, Meta(description="The secret that goes with the key id for S3.")] = None
     sqlite_synchronous: Annotated[
         Literal["FULL", "NORMAL"],
         Meta(
@@ -76,6 +92,23 @@ class Settings(Struct, kw_only=True, frozen=True):
     postgres_connections: Annotated[
         int, Meta(ge=1, le=100, description="PostgreSQL connections for writes, and as many for reads.")
     ] = 4
+    rate_limit_creates_per_minute: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000,
+            description="Requests that create something which an organization may make in any minute; over it they are 429. "
+            "Counted by each API process for itself. 0: no limit. The hosted service's figure: 300.",
+        ),
+    ] = 0
+    rate_limit_reads_per_minute: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000,
+            description="The same for every other request, runs of deployments among them. The hosted service's figure: 1200.",
+        ),
+    ] = 0
     rate_limit_sessions_per_minute: Annotated[
         int,
         Meta(
@@ -94,6 +127,33 @@ class Settings(Struct, kw_only=True, frozen=True):
         int,
         Meta(ge=0, description="Deployments with a schedule that an organization may have, archived ones not counted."),
     ] = 1000
+    max_memories_per_store: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="Memories that one memory store may hold.")
+    ] = 2000
+    max_workspace_storage_mb: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Megabytes of files that a workspace may keep; the same bytes count once. Over it, an upload is 400 "
+            "`storage_quota_exceeded`. 0: no limit.",
+        ),
+    ] = 0
+    object_grace_seconds: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="How long bytes that no file or skill needs are kept before housekeeping removes them, for the sake of "
+            "uploads that are still under way.",
+        ),
+    ] = 3600
+    allow_private_hosts: Annotated[
+        str,
+        Meta(
+            description="Comma-separated hosts that this server may ask although they are not public: names, addresses, either "
+            "with a port (`mcp.internal:8080`), or blocks (`10.0.0.0/8`). They may speak plain HTTP, and on any port. Requests "
+            "to MCP servers, token endpoints and webhooks go nowhere else that is private."
+        ),
+    ] = ""
     shutdown_seconds: Annotated[
         int, Meta(ge=0, le=3600, description="How long requests in flight may take to finish after SIGTERM.")
     ] = 10
@@ -106,6 +166,11 @@ class Settings(Struct, kw_only=True, frozen=True):
     def database_url(self) -> str:
         """The database's URL, the default filled in."""
         return self.database or f"sqlite:///{Path(self.data_dir).expanduser().absolute() / 'rota.db'}"
+
+    @property
+    def blobs_url(self) -> str:
+        """The URL of the place for files, the default filled in."""
+        return self.blobs or (Path(self.data_dir).expanduser().absolute() / "blobs").as_uri()
 
     @property
     def seal_key_path(self) -> Path:

@@ -8,7 +8,7 @@ Does not know any resource. Field rules live with the Structs, as msgspec constr
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Literal, NoReturn, TypeAlias, TypeVar
 
 import msgspec
@@ -23,6 +23,7 @@ __all__ = [
     "Dialect",
     "Metadata",
     "MetadataPatch",
+    "Secret",
     "UnsetType",
     "Wire",
     "check_metadata",
@@ -39,6 +40,10 @@ same, but a wrong ``type`` is told what would fit; environments), ``proto`` (``F
 T = TypeVar("T")
 
 MAX_DEPTH = 64
+LONG_BODY = 256 * 1024
+"""Bytes from which on reading a body would hold up everybody else for too long: it is read on a thread."""
+MAX_VALUES = 100_000
+"""In a long body. Thirty megabytes of ``{},`` would be gigabytes of objects, whose making and unmaking stops all threads."""
 _MAX_INT = 2**63
 
 encode = msgspec.json.encode
@@ -47,6 +52,13 @@ Metadata: TypeAlias = dict[str, str]
 MetadataPatch: TypeAlias = dict[str, str | None]
 
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
+
+Secret: TypeAlias = Annotated[str, Meta(extra_json_schema={"writeOnly": True})]
+"""A text that comes in and never goes out again, not even in a refusal.
+
+The mark is what the OpenAPI document shows, and what the tests find every such field by, to plant a canary in it: whoever
+marks a field need list it nowhere else.
+"""
 
 
 class Echo(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -60,11 +72,13 @@ class Wire(Struct, forbid_unknown_fields=True, kw_only=True):
 class ListQuery(Struct, kw_only=True):
     """What every list takes in its query. Subclasses add filters and bound ``limit``.
 
-    ``TWO_WAY`` lists also give a cursor back; filters in ``FREE`` may change between the pages of one walk.
+    ``TWO_WAY`` lists also give a cursor back; filters in ``FREE`` may change between the pages of one walk; ``WORDS`` says by
+    field how a bad value is refused, where that was recorded in other words than ours.
     """
 
     TWO_WAY: ClassVar[bool] = False
     FREE: ClassVar[frozenset[str]] = frozenset()
+    WORDS: ClassVar[Mapping[str, str]] = {}
 
     page: str | None = None
 
@@ -124,8 +138,35 @@ def _too_deep(value: Any) -> bool:
     return any(isinstance(item, dict | list) for item in level)
 
 
+_OUTSIDE = re.compile(rb'[^"\[{,]*+(["\[{,])')
+_INSIDE = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+){0,1000}+("?)', re.DOTALL)
+"""Steps over a body, from one comma, bracket or quote to the next. They never go back, and are short enough for others to
+get their turn in between."""
+
+
+def _check_size(body: bytes) -> None:
+    """Refuse a long body of very many small values before anything is made of it. InvalidRequest, or nothing."""
+    values = strings = at = 0
+    while step := _OUTSIDE.match(body, at):
+        at = step.end()
+        if step[1] != b'"':
+            values += 1
+        else:
+            strings += 1
+            while (step := _INSIDE.match(body, at)) and not step[1]:
+                if step.end() == at:
+                    return  # it does not end, and the parser will say so
+                at = step.end()
+            assert step is not None
+            at = step.end()
+        if values > MAX_VALUES or strings > 2 * MAX_VALUES + 1:
+            raise InvalidRequest(f"Failed to parse request body: more than {MAX_VALUES:,} values")
+
+
 def check(body: bytes) -> None:
     """Refuse JSON that is malformed or that two readers could understand differently. InvalidRequest, or nothing."""
+    if len(body) >= LONG_BODY:
+        _check_size(body)
     try:
         text = body.decode()
         value = _strict.decode(text)
@@ -223,7 +264,7 @@ def translate(text: str, dialect: Dialect, kind: Any = None) -> str:
         tags, values = accepted(kind, path)
         if dialect == "proto":
             return f"Failed to parse request: {path}: {said}" + (
-                f"; expected one of {', '.join(values)}" if values else ""
+                f"; expected one of {', '.join(values)}" if len(values) > 1 else ""
             )
         if tags:
             above, _, field = path.rpartition(".")

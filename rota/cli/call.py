@@ -4,6 +4,9 @@ Promises: an error answer becomes one line ``type: message (request id)``; a lis
 asked for.
 """
 
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote, urlsplit
 
@@ -34,23 +37,27 @@ class Call(msgspec.Struct, kw_only=True):
     path: list[str]
     query: dict[str, Any] = {}
     body: dict[str, Any] | None = None
+    fields: dict[str, str] | None = None
+    """The plain fields of a form; None if no form is sent."""
+    files: list[tuple[str, Path]] = []
+    """The files of a form, by field."""
     idempotency_key: str | None = None
 
 
 def send(call: Call) -> Any:
     """The decoded answer. Unusable if the server cannot be reached, ErrorAnswer if it refuses."""
-    with _client(call) as client:
-        return _answer(call, client, call.query)
+    with client(call) as caller:
+        return _answer(call, caller, call.query)
 
 
 def send_all(call: Call) -> Any:
     """The answer with the items of every page, from the one asked for to the last."""
-    with _client(call) as client:
-        answer = _answer(call, client, call.query)
+    with client(call) as caller:
+        answer = _answer(call, caller, call.query)
         items, query = list(answer["data"]), dict(call.query)
         while more := onward(answer, query):
             query |= more
-            answer = _answer(call, client, query)
+            answer = _answer(call, caller, query)
             items = answer["data"] + items if "before_id" in query else items + answer["data"]
         return answer | {"data": items}
 
@@ -65,7 +72,8 @@ def onward(answer: Any, query: dict[str, Any]) -> dict[str, str]:
     return {}
 
 
-def _client(call: Call) -> httpx2.Client:
+def client(call: Call) -> httpx2.Client:
+    """A client that leads to the server, with the key."""
     headers = {"anthropic-version": "2023-06-01"}
     if call.api_key is not None:
         headers["x-api-key"] = call.api_key
@@ -75,20 +83,37 @@ def _client(call: Call) -> httpx2.Client:
     return httpx2.Client(base_url=call.url, headers=headers, timeout=_SECONDS, trust_env=not nearby)
 
 
-def _answer(call: Call, client: httpx2.Client, query: dict[str, Any]) -> Any:
+def path_of(call: Call) -> str:
+    """The route's path with its parameters filled in."""
     path = call.route.path
     for name, value in zip(call.route.parameters, call.path, strict=True):
         path = path.replace(f"{{{name}}}", quote(value, safe=""))
-    content = None if call.body is None else msgspec.json.encode(call.body)
-    headers = {} if content is None else {"content-type": "application/json"}
+    return path
+
+
+@contextmanager
+def told(call: Call) -> Generator[None]:
+    """What goes wrong on the way to the server and back, as an Unusable that says what to do."""
     try:
-        response = client.request(call.route.method, path, params=query, content=content, headers=headers)
+        yield
     except httpx2.HTTPError as exc:
         raise Unusable(
             f"No answer from {call.url}: {exc}. Is `rota serve` running there? --url or ROTA_URL name another."
         ) from exc
     except (httpx2.InvalidURL, ValueError) as exc:
         raise Unusable(f"--url: {call.url!r} cannot be used: {exc}") from exc
+
+
+def _answer(call: Call, caller: httpx2.Client, query: dict[str, Any]) -> Any:
+    content = None if call.body is None else msgspec.json.encode(call.body)
+    headers = {} if content is None else {"content-type": "application/json"}
+    with told(call):
+        response = caller.request(call.route.method, path_of(call), params=query, content=content, headers=headers)
+    return decoded(call, response)
+
+
+def decoded(call: Call, response: httpx2.Response) -> Any:
+    """The answer in a response that has been read. ErrorAnswer if it is a refusal."""
     try:
         answer = msgspec.json.decode(response.content)
     except msgspec.DecodeError:

@@ -24,11 +24,12 @@ from msgspec import Struct
 
 from rota import main
 from rota.base.errors import Fault, Refusal, Unusable
+from rota.base.key_file import parse_key
 from rota.base.log import redact
-from rota.base.seal import parse_key
-from rota.base.settings import Settings, describe, load
+from rota.base.settings import SECRETS, Settings, describe, load
 from rota.cli import show
 from rota.cli.options import as_json, setting_flags
+from rota.outgoing import guard
 from rota.resources.workspaces import keys
 from rota.store.db import sqlite_path
 from rota.store.standing import Standing, standing
@@ -39,7 +40,6 @@ _PYTHON = (3, 11)
 _SQLITE = (3, 37, 0)
 _TIGHT = 1 << 30
 _FULL = 100 << 20
-_SECRET = ("seal_key", "bootstrap_api_key")
 _STYLE = {"ok": "green", "note": "yellow", "wrong": "bold red"}
 
 
@@ -106,9 +106,11 @@ def _sqlite() -> Finding:
 
 def _duties(settings: Settings) -> Finding:
     try:
-        return Finding("settings", "ok", f"duties: {', '.join(sorted(settings.roles))}")
+        duties = ", ".join(sorted(settings.roles))
+        guard.allowed(settings.allow_private_hosts)
     except Unusable as exc:
-        return Finding("settings", "wrong", str(exc), "Change --only or ROTA_ONLY.")
+        return Finding("settings", "wrong", str(exc), "Change or remove that setting.")
+    return Finding("settings", "ok", f"duties: {duties}")
 
 
 def _folder(settings: Settings) -> Finding:
@@ -274,7 +276,7 @@ def _shown(settings: Settings) -> dict[str, str]:
     shown: dict[str, str] = {}
     for described in describe():
         value = values[described.name]
-        if described.name in _SECRET:
+        if described.name in SECRETS:
             shown[described.name] = "set" if value else "not set"
         elif described.name == "database":
             shown[described.name] = _without_password(settings.database_url)

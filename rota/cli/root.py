@@ -36,13 +36,13 @@ class Root(click.Group):
         verbs = importlib.import_module("rota.cli.verbs")
         return [*_COMMANDS, *(noun for noun in verbs.api.commands if noun not in _COMMANDS)]
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, its module loaded only now."""
         if cmd_name in _COMMANDS:
             module = importlib.import_module(f"rota.cli.{_COMMANDS[cmd_name][0]}")
             return getattr(module, cmd_name)
         verbs = importlib.import_module("rota.cli.verbs")
-        return verbs.api.commands.get(cmd_name)
+        return verbs.api.get_command(ctx, cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Two lists, so that a reader sees which commands act here and which ask a server."""

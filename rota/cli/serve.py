@@ -20,15 +20,14 @@ from typing import Any
 
 import click
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import Server
 
 from rota import main
-from rota.base import ids, log
+from rota.base import log
 from rota.base.errors import InvalidRequest, Unusable
 from rota.base.settings import Settings, load
 from rota.cli.options import setting_flags
-from rota.http import errors
+from rota.http.connection import Connection
 from rota.resources.workspaces import actions, keys
 from rota.store.tx import Tx
 
@@ -55,35 +54,18 @@ class _Server(Server):
         self._ready()
 
 
-class _Protocol(HttpToolsProtocol):
-    """uvicorn's HTTP, but what cannot be read as HTTP is refused in the same words as everything else."""
-
-    def send_400_response(self, msg: str) -> None:
-        """Refuse and close the connection: where the next request would begin is not known."""
-        request_id = ids.new(ids.REQUEST)
-        reply = errors.reply(InvalidRequest(msg), request_id)
-        head = [
-            (b"content-type", reply.content_type),
-            (b"content-length", str(len(reply.body)).encode()),
-            (b"request-id", request_id.encode()),
-            *reply.headers,
-        ]
-        lines = [name + b": " + value for name, value in [*head, (b"connection", b"close")]]
-        self.transport.write(b"\r\n".join([b"HTTP/1.1 400 Bad Request", *lines, b"", reply.body]))
-        self.transport.close()
-
-    def _unsupported_upgrade_warning(self) -> None:
-        """Say nothing: a client that offers HTTP/2 is answered in HTTP/1.1, as the protocol has it."""
-
-
 class _Forward(logging.Handler):
     """Writes what the server library logs as lines of our own."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass one record on, if our level lets it through; that a request was cut off at the deadline is said once."""
+        """Pass one record on, if our level lets it through; that a request was cut off at the deadline is said once.
+
+        What cannot be read as HTTP is for debugging only: whoever reaches the port could otherwise fill the log.
+        """
         if record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError):
             return
-        log.get("server").log(record.levelno, record.getMessage(), exc_info=record.exc_info)
+        level = logging.DEBUG if record.getMessage().startswith("Invalid HTTP request") else record.levelno
+        log.get("server").log(level, record.getMessage(), exc_info=record.exc_info)
 
 
 @click.command()
@@ -104,13 +86,18 @@ async def _serve(settings: Settings) -> None:
     with contextlib.closing(_bind(settings.host, settings.port)) as listener:
         async with main.build(settings) as house:
             await _begin(settings, house)
+
+            def ready() -> None:
+                house.start()
+                _say(f"rota is listening on {_address(settings.host, listener)}")
+
             server = _Server(
                 Config(
-                    house.app, http=_Protocol, ws="none", lifespan="off", interface="asgi3", log_config=None,
+                    house.app, http=Connection, ws="none", lifespan="off", interface="asgi3", log_config=None,
                     access_log=False, server_header=False, proxy_headers=False, backlog=_BACKLOG,
                     timeout_keep_alive=_KEEP_ALIVE, timeout_graceful_shutdown=settings.shutdown_seconds,
                 ),
-                ready=lambda: _say(f"rota is listening on {_address(settings.host, listener)}"),
+                ready=ready,
             )  # fmt: skip
             _stop_on_signals(house, server)
             try:

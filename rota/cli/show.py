@@ -6,7 +6,7 @@ Promises: an id is never cut short; where nobody looks (a pipe, a file) lines ma
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from rich.console import Console
@@ -52,13 +52,30 @@ def table(
 
 
 def thing(fields: Mapping[str, Any], *, title: str | None = None) -> None:
-    """Print one object, a line a field; what is nested is shown as JSON."""
+    """Print one object, a line a field; what is nested is shown as JSON, a list of plain objects as a table below."""
     shown = Table(title=title, title_justify="left", box=None, show_header=False, pad_edge=False)
     shown.add_column(style="bold", no_wrap=True)
     shown.add_column(overflow="fold")
+    tables = {name: value for name, value in fields.items() if _is_table(value)}
     for name, value in fields.items():
-        shown.add_row(escape(name), _cell(value, nested=True))
+        if name not in tables:
+            shown.add_row(escape(name), _cell(value, nested=True))
     console().print(shown)
+    for name, rows in tables.items():
+        console().print()
+        columns = [column for column in rows[0] if any(row[column] is not None for row in rows)]
+        table(columns, [[row[column] for column in columns] for row in rows], title=name)
+
+
+def _is_table(value: Any) -> bool:
+    """Whether a value is a list of several plain objects with the same fields."""
+    if not isinstance(value, list) or not value:
+        return False
+    rows = cast("list[Any]", value)
+    if not all(isinstance(row, dict) and len(cast("dict[str, Any]", row)) > 1 for row in rows):
+        return False
+    names = cast("dict[str, Any]", rows[0]).keys()
+    return all(row.keys() == names and all(_is_plain(each) for each in row.values()) for row in rows)
 
 
 def listing(items: Sequence[Mapping[str, Any]]) -> None:

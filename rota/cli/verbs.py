@@ -19,11 +19,12 @@ from rota.base.errors import Unusable
 from rota.cli import show
 from rota.cli.call import Call, onward, send, send_all
 from rota.cli.options import as_json
+from rota.cli.transfer import download, upload
 from rota.http.route import Route
 
-Kind = Literal["text", "integer", "number", "flag", "choice", "texts", "json", "mixed"]
+Kind = Literal["text", "integer", "number", "flag", "choice", "texts", "json", "mixed", "file", "files"]
 
-_OWN = frozenset({"json", "url", "api-key", "all", "data", "idempotency-key", "help"})
+_OWN = frozenset({"json", "url", "api-key", "all", "data", "idempotency-key", "help", "output"})
 _DEFAULT_URL = "http://127.0.0.1:8700"
 
 
@@ -78,6 +79,10 @@ def _kind(shape: inspect.Type) -> tuple[Kind, list[str]]:
             return "text", []
         case inspect.LiteralType() if all(isinstance(value, str) for value in shape.values):
             return "choice", [str(value) for value in shape.values]
+        case inspect.BytesType():
+            return "file", []
+        case inspect.ListType() if isinstance(shape.item_type, inspect.BytesType):
+            return "files", []
         case inspect.ListType() if isinstance(shape.item_type, inspect.StrType | inspect.LiteralType):
             return "texts", []
         case _:
@@ -96,6 +101,10 @@ def _option(field: Field, *, in_body: bool) -> click.Option:
             return click.Option(names, type=float, metavar="N", help=sentence)
         case "choice":
             return click.Option(names, type=click.Choice(field.choices), help=sentence)
+        case "file" | "files":
+            many = field.kind == "files"
+            sentence = f"{'May be repeated. ' if many else ''}{sentence or ''}".strip()
+            return click.Option(names, metavar="PATH", multiple=many, help=sentence)
         case "texts" if not in_body:
             return click.Option(names, multiple=True, metavar="TEXT", help="May be repeated.")
         case "text":
@@ -151,7 +160,7 @@ def _data(source: str | None) -> dict[str, Any]:
 
 def command(route: Route) -> click.Command:
     """The command of one route."""
-    query, body = fields_of(route.query), fields_of(route.body)
+    query, body, form = fields_of(route.query), fields_of(route.body), fields_of(route.upload)
     lists = _is_list(route)
 
     def act(
@@ -161,6 +170,7 @@ def command(route: Route) -> click.Command:
         data: str | None = None,
         all_: bool = False,
         idempotency_key: str | None = None,
+        output: str | None = None,
         **values: Any,
     ) -> None:
         call = Call(
@@ -182,14 +192,22 @@ def command(route: Route) -> click.Command:
                 if values[field.variable] is not None
             }
             call.body = _data(data) | given
+        if route.returns is bytes:
+            return download(call, output)
+        if route.upload is not None:
+            call.fields, call.files = _form(form, values)
+            return _print(upload(call), call, as_list=False, json_=json_)
         answer = send_all(call) if all_ else send(call)
-        _print(answer, call, as_list=lists, json_=json_)
+        return _print(answer, call, as_list=lists, json_=json_)
 
     parameters: list[click.Parameter] = [
         click.Argument([f"path_{name}"], metavar=name.upper()) for name in route.parameters
     ]
     parameters += [_option(field, in_body=False) for field in query]
     parameters += [_option(field, in_body=True) for field in body]
+    parameters += [_option(field, in_body=False) for field in form]
+    if route.returns is bytes:
+        parameters.append(click.Option(["--output"], metavar="PATH", help="Where to put the file; default: stdout."))
     if route.body is not None:
         parameters.append(
             click.Option(
@@ -209,6 +227,21 @@ def command(route: Route) -> click.Command:
         help=f"{route.summary}.\n\n{route.method} {route.path}",
     )
     return _with_connection(made)
+
+
+def _form(fields: list[Field], values: dict[str, Any]) -> tuple[dict[str, str], list[tuple[str, Path]]]:
+    """What a form's options hold: plain fields as text, and files."""
+    texts: dict[str, str] = {}
+    files: list[tuple[str, Path]] = []
+    for field in fields:
+        given: Any = values[field.variable]
+        if field.kind == "file":
+            files += [] if given is None else [(field.name, Path(given))]
+        elif field.kind == "files":
+            files += [(field.name, Path(path)) for path in given]
+        elif given not in (None, ()):
+            texts[field.name] = str(_query_value(given))
+    return texts, files
 
 
 def _with_connection(made: click.Command) -> click.Command:
@@ -246,16 +279,24 @@ def _print(answer: Any, call: Call, *, as_list: bool, json_: bool) -> None:
         show.thing(answer)
 
 
+class Nouns(click.Group):
+    """Nouns and verbs by their names in the route table; a hyphen does for an underscore."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name."""
+        return super().get_command(ctx, cmd_name.replace("-", "_"))
+
+
 def group(routes: list[Route]) -> click.Group:
     """All routes as a tree of nouns and verbs."""
-    root = click.Group("api", help="Every route of the API as a command. Nouns nest: rota api agents versions list ID.")
+    root = Nouns("api", help="Every route of the API as a command. Nouns nest: rota api agents versions list ID.")
     for route in routes:
         *nouns, verb = route.name.split(".")
         place = root
         for noun in nouns:
             below = place.commands.get(noun)
             if not isinstance(below, click.Group):
-                below = click.Group(noun, help=f"Verbs of {noun.replace('_', ' ')}.")
+                below = Nouns(noun, help=f"Verbs of {noun.replace('_', ' ')}.")
                 place.add_command(below)
             place = below
         place.add_command(command(route), verb)

@@ -7,6 +7,7 @@ on a slow beat besides.
 """
 
 import asyncio
+from collections.abc import Iterator
 from typing import Final
 
 from rota.base import log
@@ -14,6 +15,7 @@ from rota.base.clock import SECOND, Clock
 from rota.base.errors import Fault
 from rota.base.policy import Policy
 from rota.courier import post
+from rota.http.metrics import Count
 from rota.queue import outbox
 from rota.queue.wake import Wake
 from rota.resources.webhooks import deliveries
@@ -31,30 +33,41 @@ _PAUSE: Final = 1.0
 _logger = log.get("courier")
 
 
-class Tally:
-    """What this courier has done since it started, for the metrics."""
-
-    def __init__(self) -> None:
-        self.delivered = 0
-        self.failed = 0
-        self.disabled = 0
-
-
 class Courier:
-    """Delivers for as long as ``run`` is awaited."""
+    """Delivers from ``start`` until ``stop``; see ``main.Engine``."""
 
     def __init__(self, db: Db, wake: Wake, clock: Clock, policy: Policy) -> None:
-        self.tally = Tally()
         self._db = db
         self._wake = wake
         self._clock = clock
         self._policy = policy
         self._lanes: dict[str, asyncio.Task[None]] = {}
         self._room = asyncio.Semaphore(CONNECTIONS)
+        self._stop = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._attempts = {"delivered": 0, "failed": 0}
+        self._disabled = 0
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Deliver until ``stop`` is set; then let what is under way end."""
-        while not stop.is_set():
+    def start(self) -> None:
+        """Begin to deliver, on the running event loop."""
+        self._task = asyncio.create_task(self._run(), name="courier")
+
+    async def stop(self) -> None:
+        """Begin nothing more, and wait until the attempts under way are written down."""
+        self._stop.set()
+        if self._task is not None:
+            await self._task
+            self._task = None
+
+    def counts(self) -> Iterator[Count]:
+        """Attempts by how they went, and endpoints that were disabled."""
+        numbers = {(outcome,): float(number) for outcome, number in self._attempts.items()}
+        yield Count("rota_webhook_attempts", "Attempts to deliver an event, by outcome.", ("outcome",), numbers)
+        disabled = {(): float(self._disabled)}
+        yield Count("rota_webhook_endpoints_disabled", "Endpoints that the server disabled itself.", (), disabled)
+
+    async def _run(self) -> None:
+        while not self._stop.is_set():
             try:
                 pause = await self._look()
             except Fault as fault:  # the database is away: whatever waits is still there when it comes back
@@ -63,7 +76,7 @@ class Courier:
             except Exception as exc:
                 _logger.error("the courier cannot look", exc_info=exc)
                 pause = _PAUSE
-            await self._rest(stop, pause)
+            await self._rest(pause)
         await asyncio.gather(*self._lanes.values())
 
     async def _look(self) -> float:
@@ -80,9 +93,9 @@ class Courier:
             return BEAT
         return min(BEAT, max(0.05, (due - self._clock.now()) / SECOND))
 
-    async def _rest(self, stop: asyncio.Event, seconds: float) -> None:
+    async def _rest(self, seconds: float) -> None:
         waits = [asyncio.ensure_future(self._wake.wait(topic, seconds=seconds)) for topic in TOPICS]
-        waits.append(asyncio.ensure_future(stop.wait()))
+        waits.append(asyncio.ensure_future(self._stop.wait()))
         _, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for each in pending:
             each.cancel()
@@ -91,7 +104,7 @@ class Courier:
         """Attempt what is due for one endpoint, until nothing is."""
         limit = IN_FLIGHT
         try:
-            while True:
+            while not self._stop.is_set():
                 async with self._room:
                     claimed = await self._db.write(deliveries.claim, self._policy, endpoint_id, limit)
                     if not claimed:
@@ -104,11 +117,8 @@ class Courier:
     async def _attempt(self, delivery: deliveries.Claimed) -> bool:
         attempt = await post.attempt(delivery, self._policy)
         disabled = await self._db.batch(deliveries.settle, attempt)
-        if attempt.good:
-            self.tally.delivered += 1
-        else:
-            self.tally.failed += 1
+        self._attempts["delivered" if attempt.good else "failed"] += 1
         if disabled is not None:
-            self.tally.disabled += 1
+            self._disabled += 1
             _logger.warning("a webhook endpoint was disabled", endpoint_id=delivery.endpoint_id, reason=disabled)
         return attempt.good

@@ -38,9 +38,7 @@ async def attempt(delivery: Claimed, policy: Policy) -> Attempt:
     began = time.monotonic()
 
     def ended(status: int | None, error: str | None, disable: str | None = None) -> Attempt:
-        return Attempt(
-            delivery=delivery, status=status, error=error, seconds=time.monotonic() - began, disable=disable
-        )
+        return Attempt(delivery=delivery, status=status, error=error, seconds=time.monotonic() - began, disable=disable)
 
     try:
         answer = await client.request(

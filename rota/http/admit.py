@@ -81,7 +81,7 @@ def _token(headers: dict[bytes, bytes]) -> bytes:
 
 def _check_access(route: Route, who: Who) -> None:
     if who.scope == "environment":
-        raise Unauthenticated("Authentication failed")
+        raise NotFound("Not found") if route.hidden else Unauthenticated("Authentication failed")
     if route.access == "workspace" and who.scope == "admin":
         raise Forbidden("An admin key opens /v1/organizations only; use a workspace's API key here.")
     if route.access == "admin" and who.scope != "admin":

@@ -14,8 +14,9 @@ from rota.http.request import Reply
 def reply(error: BaseException, request_id: str) -> Reply:
     """The response for whatever went wrong."""
     headers: list[tuple[bytes, bytes]] = []
+    members: dict[str, str] = {}
     if isinstance(error, Refusal):
-        status, kind, message, details = error.status, error.type, error.message, error.details
+        status, kind, message, details, members = error.status, error.type, error.message, error.details, error.members
         if error.retry is not None:
             headers.append((b"x-should-retry", b"true" if error.retry else b"false"))
         headers += [(name.encode(), value.encode()) for name, value in error.headers.items()]
@@ -24,7 +25,7 @@ def reply(error: BaseException, request_id: str) -> Reply:
         status, kind, message, details = fault.status, fault.type, fault.sentence, None
         if fault.retry_after is not None:
             headers.append((b"retry-after", str(fault.retry_after).encode()))
-    inner: dict[str, Any] = {"type": kind, "message": message}
+    inner: dict[str, Any] = {"type": kind, "message": message, **members}
     if details:
         inner["details"] = details
     if status == 413:

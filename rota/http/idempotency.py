@@ -5,7 +5,8 @@ byte for byte; with another body it is 400; while the first is still under way i
 are kept. The reply is stored in the transaction that did the work, so that no crash can come between the two.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any, TypeAlias
 
@@ -29,12 +30,22 @@ def check(key: str) -> str:
     return key
 
 
-async def once(
-    db: Db, under_way: set[Name], name: Name, request: bytes, act: Callable[[Tx], Any]
-) -> tuple[Any, bytes | None]:
+@contextmanager
+def claimed(under_way: set[Name], name: Name) -> Generator[None]:
+    """Hold a key while its request is served. InFlight if this process is serving it already."""
+    if name in under_way:
+        raise InFlight("Idempotency-Key: a request with this key is still under way; try again shortly")
+    under_way.add(name)
+    try:
+        yield
+    finally:
+        under_way.discard(name)
+
+
+async def once(db: Db, name: Name, request: bytes, act: Callable[[Tx], Any]) -> tuple[Any, bytes | None]:
     """Do ``act`` unless ``name`` has done it before: its result, or the bytes of its first reply.
 
-    ``request`` is what must be the same for a replay; ``under_way`` holds the names that this process is serving.
+    ``request`` is what must be the same for a replay.
     """
     scope, route, key = name
     fingerprint = sha256(request).hexdigest()
@@ -52,10 +63,4 @@ async def once(
         tx.insert(sql.KEEP_REPLY, [(scope, route, key, fingerprint, encode(result).decode(), tx.now)])
         return result, None
 
-    if name in under_way:
-        raise InFlight("Idempotency-Key: a request with this key is still under way; try again shortly")
-    under_way.add(name)
-    try:
-        return await db.write(transaction)
-    finally:
-        under_way.discard(name)
+    return await db.write(transaction)

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from rota.http.route import Route
+from rota.http.upload import file_fields
 
 _ERROR_STATUSES = {
     "400": "The request's shape, a limit or a state forbids it",
@@ -21,12 +22,17 @@ _ERROR_STATUSES = {
 }
 
 
+_BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
+
+
 class ErrorBody(msgspec.Struct):
     """What went wrong."""
 
     type: str
     message: str
     details: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    conflicting_path: str | msgspec.UnsetType = msgspec.UNSET
+    conflicting_memory_id: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class ErrorResponse(msgspec.Struct, tag="error", tag_field="type"):
@@ -41,9 +47,16 @@ def document(routes: Sequence[Route], *, version: str) -> bytes:
     kinds = _kinds(routes)
     schemas, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     schema_of = dict(zip(map(id, kinds), schemas, strict=True))
+    schema_of[id(bytes)] = _BINARY
+    for route in routes:
+        if route.upload is not None:
+            _show_files(components[route.upload.__name__], file_fields(route.upload))
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schema_of, components)
+        operation = _operation(route, schema_of, components)
+        paths.setdefault(route.path, {})[route.method.lower()] = operation
+        for method in route.also:
+            paths[route.path][method.lower()] = operation | {"operationId": f"{route.name}.{method.lower()}"}
     return msgspec.json.encode(
         {
             "openapi": "3.1.0",
@@ -67,10 +80,17 @@ def document(routes: Sequence[Route], *, version: str) -> bytes:
 def _kinds(routes: Sequence[Route]) -> list[Any]:
     kinds: list[Any] = [ErrorResponse]
     for route in routes:
-        for kind in (route.body, route.query, route.returns):
-            if kind is not None and not any(kind is known for known in kinds):
+        for kind in (route.body, route.upload, route.query, route.returns):
+            if kind is not None and kind is not bytes and not any(kind is known for known in kinds):
                 kinds.append(kind)
     return kinds
+
+
+def _show_files(schema: dict[str, Any], files: dict[str, bool]) -> None:
+    """Files in a form are bytes as they are, not the base64 that JSON would need."""
+    for name, many in files.items():
+        told = {key: value for key, value in schema["properties"][name].items() if key in ("description", "minItems")}
+        schema["properties"][name] = {**({"type": "array", "items": _BINARY} if many else _BINARY), **told}
 
 
 def _operation(route: Route, schema_of: dict[int, Any], components: dict[str, Any]) -> dict[str, Any]:
@@ -83,9 +103,10 @@ def _operation(route: Route, schema_of: dict[int, Any], components: dict[str, An
                 "data": {"type": "array", "items": schema},
                 "next_page": {"type": ["string", "null"]},
                 **({"prev_page": {"type": ["string", "null"]}} if getattr(route.query, "TWO_WAY", False) else {}),
+                **{name: {"type": "array", "items": {"type": "string"}} for name in route.beside},
             },
         }
-    kind = "text/plain" if route.returns is str else "application/json"
+    kind = {str: "text/plain", bytes: "application/octet-stream"}.get(route.returns, "application/json")
     operation: dict[str, Any] = {
         "operationId": route.name,
         "summary": route.summary,
@@ -98,6 +119,11 @@ def _operation(route: Route, schema_of: dict[int, Any], components: dict[str, An
         operation["requestBody"] = {
             "required": True,
             "content": {"application/json": {"schema": schema_of[id(route.body)]}},
+        }
+    if route.upload is not None:
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"multipart/form-data": {"schema": schema_of[id(route.upload)]}},
         }
     return operation
 
@@ -119,8 +145,10 @@ def _errors(route: Route) -> dict[str, Any]:
     statuses = dict(_ERROR_STATUSES)
     if route.access == "public":
         statuses = {"503": statuses["503"]}
-    if route.body is not None:
-        statuses |= {"409": "Lost against another change", "413": "The body is over 32 MB"}
+    if route.body is not None or route.upload is not None or route.method == "DELETE":
+        statuses |= {"409": "Lost against another change"}
+    if route.body is not None or route.upload is not None:
+        statuses |= {"413": f"The body is over {route.max_body >> 20} MB"}
     return {
         status: {"description": text, "content": {"application/json": {"schema": reference}}}
         for status, text in sorted(statuses.items())

@@ -1,13 +1,13 @@
 """Routes about the server itself: health, readiness, metrics, and the API's own description."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from msgspec import Struct
 
 from rota.base.errors import Unavailable
 from rota.http import openapi, sql
-from rota.http.metrics import render
+from rota.http.metrics import Count, render
 from rota.http.request import Reply, Request
 from rota.http.route import Route
 from rota.store.tx import Tx
@@ -31,8 +31,14 @@ async def healthz(_req: Request) -> Reply:
     return _OK
 
 
-def routes(all_routes: Callable[[], Sequence[Route]], *, version: str, stopping: Callable[[], bool]) -> list[Route]:
-    """The probes over ``all_routes``; while ``stopping`` the server is no longer ready."""
+def routes(
+    all_routes: Callable[[], Sequence[Route]],
+    *,
+    version: str,
+    stopping: Callable[[], bool],
+    counts: Callable[[], Iterable[Count]] = tuple,
+) -> list[Route]:
+    """The probes over ``all_routes``; while ``stopping`` the server is no longer ready. ``counts`` join the metrics."""
     described: list[Reply] = []
 
     async def readyz(req: Request) -> Reply:
@@ -42,7 +48,7 @@ def routes(all_routes: Callable[[], Sequence[Route]], *, version: str, stopping:
         return _OK
 
     async def metrics(_req: Request) -> Reply:
-        return Reply(render(all_routes()), content_type=b"text/plain; version=0.0.4; charset=utf-8")
+        return Reply(render(all_routes(), counts()), content_type=b"text/plain; version=0.0.4; charset=utf-8")
 
     async def describe(_req: Request) -> Reply:
         if not described:

@@ -4,7 +4,7 @@ Promises: a write that carries an Idempotency-Key keeps its reply in the very tr
 cursors are bound to who asked, where, and with which filters.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import msgspec
@@ -16,6 +16,8 @@ from rota.base.policy import Policy
 from rota.base.who import Who
 from rota.http import idempotency
 from rota.http.route import Route
+from rota.http.upload import Form, Part
+from rota.store.blob import Blobs
 from rota.store.db import Db
 from rota.store.tx import Found, Tx
 
@@ -38,27 +40,39 @@ class TwoWayListPage(ListPage, frozen=True):
 
 
 class Reply(Struct, frozen=True):
-    """A response whose bytes are ready."""
+    """A response whose bytes are ready, or come one by one.
 
-    body: bytes
+    With ``chunks`` they are sent as they come, and ``body`` is nothing; ``length`` is what they will be together, or None if
+    that is not known beforehand. Chunks that stop short, by an exception or before ``length``, make the connection close, so
+    that nobody takes what came for the whole. A caller who goes away ends them (``aclose``).
+    """
+
+    body: bytes = b""
     content_type: bytes = b"application/json"
     status: int = 200
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    chunks: AsyncIterator[bytes] | None = None
+    length: int | None = None
 
 
 class Host(Protocol):
     """What a request needs of the application."""
 
     db: Db
+    blobs: Blobs
     cursors: Cursors
-    under_way: set[idempotency.Name]
     policy: Policy
 
 
 class Request:
-    """A request for one route. ``who`` is the caller; ``body`` and ``query`` are the route's Structs, decoded."""
+    """A request for one route. ``who`` is the caller; ``body`` and ``query`` are the route's Structs, decoded.
 
-    __slots__ = ("body", "host", "idempotency_key", "params", "path", "query", "raw_body", "route", "who")
+    ``form`` is there for a route with ``upload``, unread. ``headers`` are as they came, names in lower case.
+    """
+
+    __slots__ = (
+        "body", "form", "headers", "host", "idempotency_key", "params", "path", "query", "raw_body", "route", "who",
+    )  # fmt: skip
 
     def __init__(self, host: Host, route: Route, who: Who, params: list[str], path: str) -> None:
         self.host = host
@@ -69,12 +83,19 @@ class Request:
         self.body: Any = None
         self.query: Any = None
         self.raw_body = b""
+        self.form: Form | None = None
+        self.headers: Sequence[tuple[bytes, bytes]] = ()
         self.idempotency_key: str | None = None
 
     @property
     def db(self) -> Db:
         """The store."""
         return self.host.db
+
+    @property
+    def blobs(self) -> Blobs:
+        """The place for bytes that are too large for a row."""
+        return self.host.blobs
 
     @property
     def policy(self) -> Policy:
@@ -85,6 +106,29 @@ class Request:
     def id(self) -> str:
         """The path's last parameter: the id that the request is about."""
         return self.params[-1]
+
+    def header(self, name: bytes) -> str | None:
+        """A header's value, by its name in lower case; the last one if there are several."""
+        return next((value.decode("latin-1") for key, value in reversed(self.headers) if key == name), None)
+
+    def asks_for(self, beta: str) -> bool:
+        """Whether the caller's ``anthropic-beta`` names this value."""
+        sent = (value.decode("latin-1") for name, value in self.headers if name == b"anthropic-beta")
+        return any(beta == each.strip() for line in sent for each in line.split(","))
+
+    def parts(self) -> AsyncIterator[Part]:
+        """The parts of the form that comes in, for a route with ``upload``. InvalidRequest or TooLarge on the way.
+
+        Whoever asks goes on to the end: only then is it known that the form was whole, and only then may ``write`` be called.
+        """
+        assert self.form is not None, "only a route with upload has parts"
+        return self.form.parts()
+
+    @property
+    def key_name(self) -> idempotency.Name:
+        """What the Idempotency-Key is remembered under."""
+        assert self.idempotency_key is not None
+        return (self.who.workspace_id or self.who.organization_id, self.route.name, self.idempotency_key)
 
     async def read(self, fn: Callable[Concatenate[Tx, Who, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run ``fn(tx, who, …)`` on a snapshot."""
@@ -111,25 +155,28 @@ class Request:
 
     async def page(
         self, fn: Callable[Concatenate[Tx, Who, Position | None, P], Found], *args: P.args, **kwargs: P.kwargs
-    ) -> ListPage:
+    ) -> ListPage | dict[str, Any]:
         """One page of the list ``fn(tx, who, position, …)``, its cursors read and written."""
         binding = self._binding()
         position = None
         if self.query.page:
-            position = self.host.cursors.read(self.query.page, binding)
+            try:
+                position = self.host.cursors.read(self.query.page, binding)
+            except InvalidRequest as refusal:
+                raise InvalidRequest(self.query.WORDS.get("page", refusal.message)) from None
             if position.order != getattr(self.query, "order", position.order):
                 raise InvalidRequest("page token order does not match request")
         found = await self.host.db.read(fn, self.who, position, *args, **kwargs)
         onward = self.host.cursors.write(found.next, binding) if found.next else None
+        if self.route.beside:
+            return {"data": found.items, "next_page": onward, **dict.fromkeys(self.route.beside, ())}
         if not getattr(self.query, "TWO_WAY", False):
             return ListPage(found.items, onward)
         return TwoWayListPage(found.items, onward, self.host.cursors.write(found.prev, binding) if found.prev else None)
 
     async def _once(self, act: Callable[[Tx], R]) -> R | Reply:
-        assert self.idempotency_key is not None
-        name = (self.who.workspace_id or self.who.organization_id, self.route.name, self.idempotency_key)
-        request = self.path.encode() + b"\0" + self.raw_body
-        result, replay = await idempotency.once(self.host.db, self.host.under_way, name, request, act)
+        body = self.raw_body if self.form is None else self.form.fingerprint()
+        result, replay = await idempotency.once(self.host.db, self.key_name, self.path.encode() + b"\0" + body, act)
         return result if replay is None else Reply(replay, headers=(idempotency.REPLAYED,))
 
     def _binding(self) -> str:

@@ -15,9 +15,12 @@ from rota.base.wire import Dialect
 
 Handler: TypeAlias = Callable[[Any], Awaitable[Any]]
 """Takes the ``http.request.Request``; untyped here because a request refers to its route."""
-Method: TypeAlias = Literal["GET", "POST", "DELETE"]
+Method: TypeAlias = Literal["GET", "POST", "PATCH", "DELETE"]
 Access: TypeAlias = Literal["workspace", "organization", "admin", "public"]
 """``workspace``: a workspace key. ``organization``: a workspace key or an admin key. ``admin``: an admin key. ``public``: none."""
+
+
+MAX_BODY = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,9 +28,14 @@ class Route:
     """One operation.
 
     ``name`` is ``noun.verb`` (nouns may nest: ``agents.versions.list``) and becomes the operation id and the CLI verb.
-    ``body`` and ``query`` are the Structs that come in, ``returns`` the Struct that goes out (an item's, if ``paged``).
+    ``body`` and ``query`` are the Structs that come in, ``returns`` the Struct that goes out (an item's, if ``paged``); ``str``
+    is plain text, ``bytes`` a file. ``upload`` is the Struct that describes a form (``multipart/form-data``): its ``bytes``
+    fields are files. ``max_body`` bounds what comes in, in bytes.
     ``writes`` is refused for an archived workspace or a disabled organization, ``creates`` takes an Idempotency-Key.
     ``id_headers`` tells whether responses name the organization and workspace (contract, response headers).
+    ``also`` are further methods that do the same, for clients of other ages; ``beside`` names lists that stand beside
+    ``data`` in every page and are always empty (contract, pagination: memories). ``hidden``: an environment's key is told that
+    nothing is here, 404 instead of 401 (contract, files).
     """
 
     method: Method
@@ -37,6 +45,7 @@ class Route:
     handle: Handler
     returns: Any
     body: type | None = None
+    upload: type[Struct] | None = None
     query: type[Struct] | None = None
     dialect: Dialect = "path"
     access: Access = "workspace"
@@ -44,6 +53,10 @@ class Route:
     writes: bool = False
     creates: bool = False
     id_headers: bool = True
+    also: tuple[Method, ...] = ()
+    beside: tuple[str, ...] = ()
+    hidden: bool = False
+    max_body: int = MAX_BODY
     tally: "Tally" = field(default_factory=lambda: Tally(), repr=False)
 
     @property
@@ -56,12 +69,14 @@ class Tally:
     """Counts of one route's responses by status, and how long they took; plain numbers, since only the event loop writes."""
 
     BOUNDS: ClassVar[tuple[float, ...]] = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-    __slots__ = ("buckets", "seconds", "statuses")
+    __slots__ = ("buckets", "limited", "seconds", "statuses")
 
     def __init__(self) -> None:
         self.statuses: dict[int, int] = {}
         self.buckets = [0] * (len(self.BOUNDS) + 1)
         self.seconds = 0.0
+        self.limited = 0
+        """How many of the 429 were the request limiter's."""
 
     def add(self, status: int, seconds: float) -> None:
         """Count one response."""
@@ -97,9 +112,10 @@ class Router:
                     node = node.child
                 else:
                     node = node.literal.setdefault(segment, _Node())
-            if route.method in node.routes:
-                raise ValueError(f"two routes for {route.method} {route.path}")
-            node.routes[route.method] = route
+            for method in (route.method, *route.also):
+                if method in node.routes:
+                    raise ValueError(f"two routes for {method} {route.path}")
+                node.routes[method] = route
 
     def find(self, method: str, path: str) -> tuple[Route, list[str]]:
         """The route and the values of its path parameters. NotFound or MethodNotAllowed."""

@@ -6,18 +6,37 @@ down; ``api.py`` wires them. Each announcement also leaves a row, to be delivere
 Does not deliver.
 """
 
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
+
+import msgspec
+from msgspec import Struct
 
 from rota.base import ids
 from rota.base.clock import DAY
 from rota.base.who import Who
+from rota.base.wire import encode
 from rota.queue import sql
 from rota.store.tx import Tx
 
 TOPIC = "outbox"
 KEPT = DAY
 """How long an announcement waits for somebody who delivers it, in microseconds."""
+
+
+class Announcement(Struct, frozen=True, kw_only=True):
+    """What waits to be delivered. ``created_at`` in microseconds UTC; ``data`` as it was given to ``announce``."""
+
+    id: str
+    created_at: int
+    organization_id: str
+    workspace_id: str
+    event: str
+    resource_id: str
+    data: dict[str, str]
+
+
+_data_of: Final = msgspec.json.Decoder(dict[str, str]).decode
 
 Subscriber: TypeAlias = Callable[[Tx, Who, str], None]
 
@@ -37,10 +56,14 @@ def consult(tx: Tx, who: Who, event: str, resource_id: str) -> None:
         subscriber(tx, who, resource_id)
 
 
-def announce(tx: Tx, who: Who, event: str, *resource_ids: str) -> None:
-    """Say that ``event`` (``agent.archived``) happened to each of these resources."""
+def announce(tx: Tx, who: Who, event: str, *resource_ids: str, data: dict[str, str] | None = None) -> None:
+    """Say that ``event`` (``agent.archived``) happened to each of these resources.
+
+    ``data`` is what the event tells beside their ids, under the names of the wire (``vault_id``, ``session_thread_id``).
+    """
+    text = None if data is None else encode(data).decode()
     rows = [
-        (ids.new(ids.WEBHOOK_EVENT), tx.now, who.organization_id, who.workspace_id, event, resource_id)
+        (ids.new(ids.WEBHOOK_EVENT), tx.now, who.organization_id, who.workspace_id, event, resource_id, text)
         for resource_id in resource_ids
     ]
     tx.insert(sql.ANNOUNCE, rows)
@@ -49,3 +72,29 @@ def announce(tx: Tx, who: Who, event: str, *resource_ids: str) -> None:
         for resource_id in resource_ids:
             subscriber(tx, who, resource_id)
     tx.wake(TOPIC)
+
+
+def waiting(tx: Tx, organization_id: str | None, limit: int) -> list[Announcement]:
+    """Announcements in the order in which they were made, at most ``limit``; of one organization, or of all (None)."""
+    rows = (
+        tx.all(sql.OLDEST, limit=limit)
+        if organization_id is None
+        else tx.all(sql.OLDEST_OF_ORGANIZATION, organization_id=organization_id, limit=limit)
+    )
+    return [
+        Announcement(
+            id=row[0],
+            created_at=row[1],
+            organization_id=row[2],
+            workspace_id=row[3],
+            event=row[4],
+            resource_id=row[5],
+            data={} if row[6] is None else _data_of(row[6]),
+        )
+        for row in rows
+    ]
+
+
+def remove(tx: Tx, announcement_ids: Sequence[str]) -> None:
+    """Take announcements out: whoever is to hear of them will."""
+    tx.run(sql.REMOVE, ids=list(announcement_ids))

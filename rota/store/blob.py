@@ -3,7 +3,7 @@
 Promises: an object is written once, under a fresh location, and never changes; ``finish`` returns only after the bytes are
 durable; a reader sees all of an object or an error. Which rows refer to which location is the rooms' business: they write
 the object first and the row after it, so that a crash in between leaves an object without a row, which their chores
-collect (``orphans``), and never a row without bytes.
+collect (``orphans``; ``queue.objects`` does it for them), and never a row without bytes.
 """
 
 from collections.abc import AsyncIterator
@@ -14,18 +14,20 @@ from msgspec import Struct
 
 
 class Written(Struct, frozen=True):
-    """An object that is durable: its location, its size in bytes, and the SHA-256 of its bytes in lower-case hex."""
+    """An object that is durable: its location, its size in bytes, the SHA-256 of its bytes in lower-case hex, and since when
+    (microseconds UTC, by the house's clock)."""
 
     location: str
     size: int
     digest: str
+    at: int
 
 
 class Writer(Protocol):
     """An object that is being written. Left without ``finish`` it leaves nothing behind."""
 
     async def write(self, chunk: bytes) -> None:
-        """Add bytes."""
+        """Add bytes. DiskFull or Unavailable, here or at ``finish``, if they cannot be kept."""
         ...
 
     async def finish(self) -> Written:
@@ -34,7 +36,7 @@ class Writer(Protocol):
 
 
 class Blobs(Protocol):
-    """A place for objects."""
+    """A place for objects. Its clock is the house's: ages of objects are told by it and by nothing else."""
 
     def write(self, prefix: str) -> AbstractAsyncContextManager[Writer]:
         """Begin an object below ``prefix`` (``files``), for the length of an ``async with``."""
@@ -45,11 +47,15 @@ class Blobs(Protocol):
         ...
 
     async def remove(self, location: str) -> None:
-        """Remove an object; one that is not there is no error."""
+        """Remove an object; one that is not there is no error. Whoever is reading it may go on or not."""
         ...
 
     def orphans(self, prefix: str, *, older_than: int) -> AsyncIterator[str]:
-        """Locations below ``prefix`` that were written before ``older_than`` (microseconds UTC): candidates for collection."""
+        """Locations below ``prefix`` that were written before ``older_than`` (microseconds UTC), oldest first.
+
+        All of them: whether a row names a location is for the caller to know. What was begun before ``older_than`` by
+        somebody who has died is cleared away in passing.
+        """
         ...
 
     async def close(self) -> None:

@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
@@ -44,37 +44,52 @@ def interpreter(version: str) -> Path:
     """A Python that has this version of the client and nothing of ours: the running one, if it fits, or one made for it."""
     if installed_version("anthropic") == version:
         return Path(sys.executable)
+    return made(version, f"anthropic=={version}") / "bin" / "python"
+
+
+def made(name: str, *requirements: str, finish: Callable[[Path], None] | None = None) -> Path:
+    """The environment of this name with these requirements: kept from last time, if it fits, or made now.
+
+    ``finish`` is called with the folder of a new one and may put more into it.
+    """
     FOLDER.mkdir(exist_ok=True)
     (FOLDER / ".gitignore").write_text("*\n")
-    place = FOLDER / version
+    place = FOLDER / name
     python = place / "bin" / "python"
     ready = place / "ready"
-    with (FOLDER / f"{version}.lock").open("w") as lock:
+    wanted = "\n".join((sys.version, *requirements))
+    with (FOLDER / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (ready.exists() and ready.read_text() == sys.version and python.exists()):
+        if not (ready.exists() and ready.read_text() == wanted and python.exists()):
             shutil.rmtree(place, ignore_errors=True)
-            _make(place, python, f"anthropic=={version}")
-            ready.write_text(sys.version)
-    return python
+            _make(place, python, requirements)
+            if finish is not None:
+                finish(place)
+            ready.write_text(wanted)
+    return place
 
 
-def _make(place: Path, python: Path, requirement: str) -> None:
+def pip(python: Path, action: str, *arguments: str, said: Sequence[str] = ()) -> None:
+    """Run a pip command for an environment, with whichever pip can; fails with ``said`` and the words of all of them."""
+    words = list(said)
+    if not any(_try([*command, *arguments], words) for command in _pips(python, action)):
+        raise AssertionError(f"pip {action} {' '.join(arguments)} failed:\n" + "\n".join(words))
+
+
+def _make(place: Path, python: Path, requirements: Sequence[str]) -> None:
     said: list[str] = []
     if not _try([sys.executable, "-m", "venv", str(place)], said):  # Debian keeps ensurepip in a package of its own
         shutil.rmtree(place, ignore_errors=True)
         _try([sys.executable, "-m", "venv", "--without-pip", str(place)], said)
-    for pip in _pips(python):
-        if _try([*pip, requirement], said):
-            return
-    raise AssertionError(f"{requirement} could not be installed:\n" + "\n".join(said))
+    pip(python, "install", *requirements, said=said)
 
 
-def _pips(python: Path) -> Iterator[list[str]]:
-    quiet = ["install", "--quiet", "--disable-pip-version-check"]
+def _pips(python: Path, action: str) -> Iterator[list[str]]:
+    quiet = [action, "--quiet", "--disable-pip-version-check"]
     yield [str(python), "-m", "pip", *quiet]
     for other in dict.fromkeys((sys.executable, getattr(sys, "_base_executable", sys.executable), "python3")):
         yield [other, "-m", "pip", "--python", str(python), *quiet]
-    if uv := shutil.which("uv"):
+    if action == "install" and (uv := shutil.which("uv")):
         yield [uv, "pip", "install", "--quiet", "--python", str(python)]
 
 

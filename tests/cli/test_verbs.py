@@ -1,5 +1,6 @@
 """The API's routes as commands, against a real server."""
 
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,13 +50,14 @@ def test_a_route_is_a_command_with_an_argument_for_each_parameter_and_an_option_
         f"path_{p}" for p in route.parameters
     ]
     options = {name for each in command.params if isinstance(each, click.Option) for name in each.opts}
-    for kind in (route.query, route.body):
+    for kind in (route.query, route.body, route.upload):
         if kind is not None and hasattr(kind, "__struct_fields__"):
             for field in msgspec.structs.fields(kind):
                 plain = field.encode_name.replace("[]", "").replace("[", "-").replace("]", "").replace("_", "-")
                 assert f"--{plain}" in options or f"--set-{plain}" in options
     assert {"--json", "--url", "--api-key"} <= options
     assert ("--data" in options) == (route.body is not None)
+    assert ("--output" in options) == (route.returns is bytes)
     assert ("--idempotency-key" in options) == route.creates
 
 
@@ -204,3 +206,42 @@ def test_people_get_tables(place: dict[str, Any]) -> None:
     assert "unrestricted" in one
     narrow = rota("environments", "list", COLUMNS="60", **place).stdout
     assert made["id"] in narrow
+
+
+def test_a_dry_run_and_an_explanation_are_tables_for_people(place: dict[str, str]) -> None:
+    agent = answer("agents", "create", "--name", "Clerk", "--model", "claude-opus-5-5", **place)
+    environment = answer("environments", "create", "--name", "the one to be archived", **place)
+    deployment = answer(
+        "deployments", "create", "--name", "Nightly", "--agent", agent["id"], "--environment-id", environment["id"],
+        "--initial-events", HELLO, **place,
+    )  # fmt: skip
+    rota("environments", "archive", environment["id"], **place)
+    said = rota("deployments", "check", deployment["id"], **place).stdout
+    assert "A run now would make no session and record environment_archived_error." in said
+    [broken] = [row for row in said.splitlines() if "broken" in row]
+    assert environment["id"] in broken
+    assert "environment_archived_error" in broken
+    run = answer("deployments", "run", deployment["id"], **place)
+    told = rota("deployment-runs", "explain", run["id"], **place).stdout
+    assert "was archived, which is for good" in told
+    assert environment["id"] in told
+    assert answer("deployment_runs", "explain", run["id"], **place)["error"] == run["error"]
+
+
+def test_a_folder_goes_up_as_its_files_and_comes_down_as_an_archive(place: dict[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "my-skill"
+    (folder / "scripts").mkdir(parents=True)
+    (folder / "SKILL.md").write_text("---\nname: my-skill\ndescription: Does things.\n---\n")
+    (folder / "scripts" / "run.py").write_text("print('hello')\n")
+    made = answer("skills", "create", "--files", str(folder), "--display-name", "My own", **place)
+    assert made["display_name"] == "My own"
+    whole = tmp_path / "whole.zip"
+    done = rota("skills", "versions", "content", made["id"], made["latest_version_id"], "--output", str(whole), **place)
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(whole) as archive:
+        assert sorted(archive.namelist()) == ["my-skill/SKILL.md", "my-skill/scripts/run.py"]
+        assert archive.read("my-skill/scripts/run.py") == b"print('hello')\n"
+    again = answer("skills", "versions", "create", made["id"], "--files", str(whole), **place)
+    assert again["name"] == "my-skill"
+    assert "SKILL.md" in refusal("skills", "create", "--files", str(folder / "scripts"), **place)
+    assert "cannot be read" in refusal("skills", "create", "--files", str(tmp_path / "nowhere"), **place)

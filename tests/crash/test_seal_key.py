@@ -3,7 +3,8 @@
 import threading
 from pathlib import Path
 
-from rota.base import seal
+from rota.base import key_file
+from rota.base.seal import Place
 
 
 def test_all_that_need_the_key_first_get_the_same_whole_one(tmp_path: Path) -> None:
@@ -14,7 +15,7 @@ def test_all_that_need_the_key_first_get_the_same_whole_one(tmp_path: Path) -> N
 
         def ask(file: Path = file, together: threading.Barrier = together, opened: list[str] = opened) -> None:
             together.wait(10)
-            opened.append(seal.load(None, file).seal("secret", "place").hex()[:28])
+            opened.append(key_file.load(None, file).seal("secret", Place("place")).hex()[:28])
 
         threads = [threading.Thread(target=ask) for _ in range(4)]
         for thread in threads:

@@ -10,13 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rota import api as table
 from rota.base.clock import HandClock
-from rota.resources.workspaces import keys
-from tests.api import HELLO, KEY, Api
+from tests.api import HELLO, Api
 from tests.conftest import START
+from tests.security.makers import ROUTES, Sent, furnished, noun_of
 
-WORDS = sorted({name for route in table.ROUTES if route.body for name in route.body.__struct_encode_fields__})  # type: ignore[attr-defined]
+WORDS = sorted({name for route in ROUTES if route.body for name in route.body.__struct_encode_fields__})  # type: ignore[attr-defined]
 TYPES = [
     "cloud",
     "self_hosted",
@@ -30,7 +29,7 @@ TYPES = [
     "limit",
     "custom",
 ]
-POSTS = [route for route in table.ROUTES if route.method == "POST" and route.body is not None]
+POSTS = [route for route in ROUTES if route.body is not None]
 
 names = st.sampled_from([*WORDS, "type", "id", "content", "text", "networking"]) | st.text(st.characters(), max_size=5)
 values = (
@@ -50,21 +49,12 @@ class Place:
     """A house with one of each thing in it, kept for all examples; ``fields`` are values that fit."""
 
     def __init__(self, api: Api) -> None:
-        self.api = api
-        organization = api.who.organization_id
-        self.admin = api.write(lambda tx: keys.create(tx, organization)).key
-        spare = api.write(lambda tx: keys.create(tx, organization, workspace_id=api.who.workspace_id))
-        deployment = api.deployment()
-        agent, environment = deployment["agent"]["id"], deployment["environment_id"]
-        session = api.post("/v1/sessions", {"agent": agent, "environment_id": environment}).ok()
-        workspace = api.post("/v1/organizations/workspaces", {"name": "Spare"}, key=self.admin).ok()
+        self.home = furnished(api)
+        agent, environment = self.home.real("agent"), self.home.real("environment")
         self.fields = {
             "name": "Thing", "model": "claude-opus-5-5", "agent": agent, "environment_id": environment,
             "initial_events": HELLO, "events": HELLO, "description": "", "metadata": {"k": "v"},
-        }  # fmt: skip
-        self.ids = {
-            "agent_id": agent, "environment_id": environment, "deployment_id": deployment["id"],
-            "session_id": session["id"], "workspace_id": workspace["id"], "api_key_id": spare.id,
+            "path": "/a/b", "content": "", "display_name": "Keys",
         }  # fmt: skip
 
 
@@ -93,10 +83,8 @@ def test_no_json_whatever_is_a_fault(place: Place, route: Any, data: st.DataObje
             **drawn,
             **{name: value for name, value in place.fields.items() if name in fields and name not in kept},
         }
-    raw = json.dumps(drawn).encode()
-    path = route.path
-    for name in route.parameters:
-        path = path.replace(f"{{{name}}}", place.ids[name])
-    response = place.api.post(path, raw=raw, key=place.admin if route.access == "admin" else KEY)
-    assert response.status < 500, (raw, response.body)
+    sent = Sent(json.dumps(drawn).encode())
+    params = place.home.params(noun_of(route.parameters[-1])) if route.parameters else {}
+    response = place.home.ask(route, params, sent)
+    assert response.status < 500, (sent.raw, response.body)
     assert response.status == 200 or response.body["error"]["message"]

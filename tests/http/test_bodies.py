@@ -4,9 +4,13 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from rota.base.wire import MAX_DEPTH
-from rota.http.app import MAX_BODY
+from rota.base import wire
+from rota.base.errors import InvalidRequest
+from rota.base.wire import LONG_BODY, MAX_DEPTH
+from rota.http.route import MAX_BODY
 from tests.api import Api
 
 PARSE = "Failed to parse request body: "
@@ -140,7 +144,75 @@ def test_metadata_of_a_million_keys_is_refused(still_api: Api) -> None:
     raw = json.dumps({"name": "x", "metadata": {f"key{n}": "v" for n in range(1_000_000)}}).encode()
     assert len(raw) < MAX_BODY
     message = still_api.post("/v1/environments", raw=raw).refused(400)
-    assert message == "invalid metadata: metadata map would have 1000000 entries, exceeding the maximum of 16"
+    assert message == "Failed to parse request body: more than 100,000 values"
+
+
+MANY = 100_000
+ITEMS = {
+    "objects": b"{}",
+    "lists": b"[]",
+    "numbers": b"0",
+    "words": b"null",
+    "strings": b'"a"',
+    "objects with a key": b'{"k":"v"}',
+}
+
+
+@pytest.mark.parametrize("item", ITEMS)
+def test_a_long_body_of_very_many_values_is_refused_whatever_they_are(still_api: Api, item: str) -> None:
+    def refused(count: int) -> str:
+        padding = b" " * LONG_BODY
+        raw = b'{"name":"x","metadata":[' + b",".join([ITEMS[item]] * count) + b"]" + padding + b"}"
+        return still_api.post("/v1/environments", raw=raw).refused(400)
+
+    each = ITEMS[item].count(b"{") + ITEMS[item].count(b"[") + 1  # and its comma
+    most = (MANY - 2) // each  # the object, a comma and the list come on top, the last comma does not
+    assert refused(most + 1) == "Failed to parse request body: more than 100,000 values"
+    assert refused(most) == "metadata: expected object, got list"
+
+
+def test_a_long_body_is_not_refused_for_what_is_inside_a_string(still_api: Api) -> None:
+    many = 3 * MANY
+    texts = ["[{," * many, '"' * many, "\\" * many, '\\",' * many, '","' * many, "\n" * many, '"a",[' * many]
+    for text in texts:
+        raw = json.dumps({"name": "x", "description": text}).encode()
+        assert len(raw) > LONG_BODY
+        assert still_api.post("/v1/environments", raw=raw).refused(400).startswith("description: maximum string length")
+
+
+@pytest.mark.parametrize(
+    "raw", [b'"' * LONG_BODY, b'"' + b"\\" * LONG_BODY, b'{"a":"' + b"x" * LONG_BODY, b'"a"' * LONG_BODY, b"," * LONG_BODY]
+)  # fmt: skip
+def test_a_long_body_that_is_no_json_is_400(still_api: Api, raw: bytes) -> None:
+    assert still_api.post("/v1/environments", raw=raw).refused(400).startswith(PARSE)
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers(-9, 9) | st.text('a"\\[{,\n', max_size=4),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text('k"\\[{,'), inner),
+    ),
+    st.booleans(),
+)
+def test_values_are_counted_by_commas_and_brackets_outside_of_strings(value: Any, ascii_: bool) -> None:
+    raw = json.dumps(value, ensure_ascii=ascii_).encode()
+    inside, skipped, count = False, False, 0
+    for letter in raw.decode():
+        if skipped:
+            skipped = False
+        elif letter == "\\":
+            skipped = True
+        elif letter == '"':
+            inside = not inside
+        elif not inside:
+            count += letter in ",[{"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wire, "MAX_VALUES", count)
+        wire._check_size(raw)
+        patch.setattr(wire, "MAX_VALUES", count - 1)
+        if count:
+            with pytest.raises(InvalidRequest):
+                wire._check_size(raw)
 
 
 def test_a_string_of_thirty_megabytes_is_refused(still_api: Api) -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from rota.base.errors import DiskFull, Unavailable
 from rota.http.admit import Admission
-from rota.http.app import MAX_BODY, App
+from rota.http.app import App
 from rota.http.request import Request
-from rota.http.route import Route
+from rota.http.route import MAX_BODY, Route
 from rota.resources.workspaces import keys
 from rota.store.tx import Query, Tx
 from tests.api import KEY, Api, Response
@@ -53,7 +53,7 @@ def broken(api: Api, error: Exception) -> App:
 
     routes = [Route("GET", "/broken", "broken", "Fails", handle, dict), *api.house.routes]
     admission = Admission(api.house.db, api.clock, keys.admit)
-    return App(routes, api.house.db, admission, api.house.app.cursors, api.house.app.policy)
+    return App(routes, api.house.db, admission, api.house.app.cursors, api.house.app.policy, api.house.app.blobs)
 
 
 @pytest.mark.parametrize("name", REFUSALS)

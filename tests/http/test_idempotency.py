@@ -4,63 +4,50 @@ import json
 
 import pytest
 
-from rota import api as table
-from rota.resources.workspaces import keys
-from tests.api import HELLO, KEY, Api
+from rota.http.route import Route
+from tests.api import Api
+from tests.security.makers import ROUTE, ROUTES, Sent, furnished
 
-CREATES = [route for route in table.ROUTES if route.creates and route.name != "deployments.run"]
+CREATES = [route for route in ROUTES if route.creates and route.name != "deployments.run" and route.upload is None]
+"""Forms are looked at in ``test_uploads``."""
 KEYED = {"idempotency-key": "once"}
 
 
-def request(api: Api, name: str) -> tuple[str, dict[str, object], str]:
-    """The path, a good body and a key for a route that creates."""
-    agent, environment = api.agent()["id"], api.environment()["id"]
-    session = {"agent": agent, "environment_id": environment}
-    match name:
-        case "agents.create":
-            return "/v1/agents", {"name": "Clerk", "model": "m"}, KEY
-        case "environments.create":
-            return "/v1/environments", {"name": "Somewhere"}, KEY
-        case "sessions.create":
-            return "/v1/sessions", {**session, "initial_events": HELLO}, KEY
-        case "sessions.events.send":
-            made = api.post("/v1/sessions", session).ok()["id"]
-            return f"/v1/sessions/{made}/events", {"events": HELLO}, KEY
-        case "deployments.create":
-            return "/v1/deployments", {**session, "name": "n", "initial_events": HELLO}, KEY
-        case "organizations.workspaces.create":
-            admin = api.write(lambda tx: keys.create(tx, api.who.organization_id)).key
-            return "/v1/organizations/workspaces", {"name": "Other"}, admin
-    raise AssertionError(name)
+@pytest.mark.parametrize("route", CREATES, ids=lambda route: route.name)
+def test_a_create_that_is_sent_twice_is_done_once(api: Api, route: Route) -> None:
+    home = furnished(api)
+    params, sent = home.fresh_for(route), home.body(route)
+    [listing] = [each for each in ROUTES if (each.method, each.path) == ("GET", route.path)]
 
+    def count() -> int:
+        return len(home.ask(listing, params).ok()["data"])
 
-@pytest.mark.parametrize("name", [route.name for route in CREATES])
-def test_a_create_that_is_sent_twice_is_done_once(api: Api, name: str) -> None:
-    path, body, key = request(api, name)
-    first = api.post(path, body, key=key, headers=KEYED)
+    first = home.ask(route, params, sent, headers=KEYED)
     first.ok()
-    before = len(api.get(path, key=key).ok()["data"])
-    again = api.post(path, body, key=key, headers=KEYED)
+    before = count()
+    again = home.ask(route, params, sent, headers=KEYED)
     assert again.raw == first.raw
     assert again.headers["idempotent-replayed"] == "true"
     assert "idempotent-replayed" not in first.headers
     assert again.headers["request-id"] != first.headers["request-id"]
-    assert len(api.get(path, key=key).ok()["data"]) == before
+    assert count() == before
 
 
-@pytest.mark.parametrize("name", [route.name for route in CREATES])
-def test_a_key_with_other_bytes_is_400_and_a_refusal_burns_no_key(sqlite_api: Api, name: str) -> None:
-    path, body, key = request(sqlite_api, name)
-    assert sqlite_api.post(path, {**body, "surprise": 1}, key=key, headers=KEYED).refused(400)
-    sqlite_api.post(path, body, key=key, headers=KEYED).ok()
-    same_in_other_bytes = json.dumps(body, indent=1).encode()
-    assert "Idempotency-Key" in sqlite_api.post(path, raw=same_in_other_bytes, key=key, headers=KEYED).refused(400)
+@pytest.mark.parametrize("route", [route for route in CREATES if route.body is not None], ids=lambda route: route.name)
+def test_a_key_with_other_bytes_is_400_and_a_refusal_burns_no_key(sqlite_api: Api, route: Route) -> None:
+    home = furnished(sqlite_api)
+    params, sent = home.fresh_for(route), home.body(route)
+    body = json.loads(sent.raw)
+    assert home.ask(route, params, Sent.json({**body, "surprise": 1}), headers=KEYED).refused(400)
+    home.ask(route, params, sent, headers=KEYED).ok()
+    same_in_other_bytes = Sent(json.dumps(body, indent=1).encode())
+    assert "Idempotency-Key" in home.ask(route, params, same_in_other_bytes, headers=KEYED).refused(400)
 
 
 def test_the_same_key_on_another_route_is_another_key(sqlite_api: Api) -> None:
+    home = furnished(sqlite_api)
     for name in ("agents.create", "environments.create", "sessions.create", "deployments.create"):
-        path, body, key = request(sqlite_api, name)
-        response = sqlite_api.post(path, body, key=key, headers=KEYED)
+        response = home.ask(ROUTE[name], {}, headers=KEYED)
         response.ok()
         assert "idempotent-replayed" not in response.headers
 

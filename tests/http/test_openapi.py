@@ -10,7 +10,9 @@ import pytest
 from rota import api as table
 from rota.http import openapi
 from rota.http.route import Route
+from rota.http.upload import file_fields
 from tests.api import HELLO, Api
+from tests.security.makers import furnished
 
 DOCUMENT: dict[str, Any] = json.loads(openapi.document(table.ROUTES, version="1.2.3"))
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
@@ -26,7 +28,7 @@ TYPES = {
 KEYWORDS = {
     "$ref", "additionalProperties", "anyOf", "const", "default", "description", "discriminator", "enum", "format", "items",
     "maxItems", "maxLength", "maxProperties", "maximum", "minItems", "minLength", "minimum", "pattern", "prefixItems",
-    "properties", "required", "title", "type",
+    "properties", "required", "title", "type", "writeOnly",
 }  # fmt: skip
 OPEN = {"Event"}
 """Events have more fields than the document lists, by their type; everything else is told in full."""
@@ -148,9 +150,17 @@ def test_every_operation_is_sound(route: Route) -> None:
         assert parameter.get("required") is (True if parameter["in"] == "path" else None)
     assert all(re.fullmatch(r"[1-5]\d\d", status) for status in operation["responses"])
     assert all(response["description"] for response in operation["responses"].values())
-    assert ("requestBody" in operation) == (route.body is not None)
+    assert ("requestBody" in operation) == (route.body is not None or route.upload is not None)
     for each in operation["security"]:
         assert set(each) <= set(DOCUMENT["components"]["securitySchemes"])
+    if route.upload is not None:
+        assert route.method == "POST"
+        form = resolve(operation["requestBody"]["content"]["multipart/form-data"]["schema"]["$ref"])
+        files = [
+            each.get("items", each) for name, each in form["properties"].items() if name in file_fields(route.upload)
+        ]
+        assert files
+        assert all(each["format"] == "binary" for each in files)
     if route.body is not None:
         assert route.method == "POST"
         body = operation["requestBody"]["content"]["application/json"]["schema"]
@@ -176,17 +186,20 @@ def test_what_is_served_is_what_the_document_says(sqlite_api: Api) -> None:
     failing = sqlite_api.deployment(resources=[{"type": "file", "file_id": "file_01x"}])
     run = sqlite_api.fire(failing)
     sqlite_api.post(f"/v1/deployments/{failing['id']}/pause").ok()
-    [thread] = sqlite_api.get(f"/v1/sessions/{session}/threads").ok()["data"]
-    ids = {
-        "agent_id": agent["id"], "environment_id": environment["id"], "deployment_id": deployment["id"],
-        "deployment_run_id": run["id"], "session_id": session, "thread_id": thread["id"],
-        "workspace_id": sqlite_api.who.workspace_id, "api_key_id": sqlite_api.who.key_id,
-    }  # fmt: skip
+    home = furnished(sqlite_api)
+    own = {"agent_id": agent["id"], "environment_id": environment["id"], "deployment_id": deployment["id"],
+           "deployment_run_id": run["id"], "session_id": session}  # fmt: skip
     checked = 0
     for path, method, operation in OPERATIONS:
         if method == "get":
-            body = sqlite_api.get(path.format(**ids)).ok()
-            schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+            content = operation["responses"]["200"]["content"]
+            if "application/json" not in content:
+                continue
+            names = re.findall(r"{(\w+)}", path)
+            made = home.params(names[-1].removesuffix("_id")) if names else {}
+            params = made if len(names) > 1 else made | {name: own[name] for name in names if name in own}
+            body = sqlite_api.get(path.format(**params)).ok()
+            schema = content["application/json"]["schema"]
             assert misfits(body, schema) == [], path
             checked += 1
     assert checked >= 20

@@ -30,7 +30,8 @@ def refusals(base: type = errors.Refusal) -> list[type]:
 
 def test_names_and_addresses_are_unique() -> None:
     assert len({route.name for route in ROUTES}) == len(ROUTES)
-    assert len({(route.method, route.path) for route in ROUTES}) == len(ROUTES)
+    addresses = [(method, route.path) for route in ROUTES for method in (route.method, *route.also)]
+    assert len(set(addresses)) == len(addresses)
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=IDS)
@@ -75,7 +76,10 @@ def test_a_status_has_one_type_but_for_the_documented_ones() -> None:
         (404, "not_found_error"),
         (405, "invalid_request_error"),
         (409, "invalid_request_error"),
+        (409, "memory_path_conflict_error"),
+        (409, "memory_precondition_failed_error"),
         (413, "request_too_large"),
+        (416, "invalid_request_error"),
         (429, "rate_limit_error"),
     }
 

@@ -1,8 +1,11 @@
 """What may be mounted into a session, and where it ends up (contract, session resources)."""
 
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec import UNSET
 
 from rota.base.errors import InvalidRequest
@@ -141,8 +144,8 @@ def test_there_are_at_most_five_hundred_resources_and_eight_stores(still_api: Ap
     still_api.post("/v1/sessions", {**body, "resources": many}).refused(400)
     assert len(still_api.post("/v1/sessions", {**body, "resources": many[:500]}).ok()["resources"]) == 500
     still_api.post("/v1/deployments", {**body, "name": "n", "initial_events": HELLO, "resources": many}).refused(400)
-    with pytest.raises(InvalidRequest, match="8 memory stores"):
-        mounts.check_together([MemoryStoreParam(memory_store_id=f"memstore_{number}") for number in range(9)])
+    [trouble] = troubles([MemoryStoreParam(memory_store_id=f"memstore_{number}") for number in range(9)])
+    assert "at most 8 memory stores" in trouble
 
 
 @pytest.mark.parametrize(
@@ -170,10 +173,88 @@ def test_mounts_may_not_overlap(still_api: Api, one: str, other: str, collide: b
     assert (run["error"] or {}).get("type") == ("session_creation_rejected_error" if collide else None)
 
 
+def troubles(resources: list[Any]) -> list[str]:
+    return list(mounts.look_through(resources).troubles)
+
+
 def test_the_same_store_twice_is_refused() -> None:
-    with pytest.raises(InvalidRequest) as refused:
-        mounts.check_together([MemoryStoreParam(memory_store_id="memstore_01x")] * 2)
-    assert refused.value.message == "resources contains duplicate memory_store_id: memstore_01x"
+    said = troubles([MemoryStoreParam(memory_store_id="memstore_01x")] * 2)
+    assert said == ["resources contains duplicate memory_store_id: memstore_01x"]
+
+
+def test_every_trouble_of_a_list_is_told_and_each_place_once() -> None:
+    resources = [
+        FileParam(file_id="file_01x", mount_path="/a"),
+        RepositoryParam(url="https://gitlab.com/a/b"),
+        FileParam(file_id="file_01x", mount_path="/a/b"),
+        FileParam(file_id="file_01y", mount_path="/../c"),
+        FileParam(file_id="file_01y", mount_path="/a/b/c"),
+    ]
+    said = troubles(resources)
+    assert [trouble.split("`")[1] for trouble in said] == ["github_repository", "mount_path", "file", "file"]
+    assert said[2].endswith(f"{UPLOADS}/a and {UPLOADS}/a/b; set distinct `mount_path` values")
+    assert said[3].endswith(f"{UPLOADS}/a and {UPLOADS}/a/b/c; set distinct `mount_path` values")
+
+
+NAMES = st.lists(st.sampled_from(["a", "b", "a-", "a!", "ab"]), min_size=1, max_size=4).map(
+    lambda parts: "/" + "/".join(parts)
+)
+
+
+@given(st.lists(st.none() | NAMES, max_size=8))
+def test_overlaps_are_what_comparing_each_with_each_finds(places: list[str | None]) -> None:
+    def clash(one: str | None, other: str | None) -> bool:
+        if one is None or other is None:
+            return False
+        return one == other or one.startswith(other + "/") or other.startswith(one + "/")
+
+    expected = []
+    for later in range(len(places)):
+        earlier = [index for index in range(later) if clash(places[index], places[later])]
+        if earlier:
+            expected.append((earlier[0], later))
+    assert mounts.overlaps(places) == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "folders"),
+    [
+        (["Notes"], ["notes"]),
+        (["User  Preferences (v2)!"], ["user-preferences-v2"]),
+        (["--Notes--"], ["notes"]),
+        (["Über uns"], ["ber-uns"]),
+        (["\u212aelvin"], ["elvin"]),
+        (["メモ"], ["memstore-01ab0"]),
+        (["notes", "Notes!", "NOTES"], ["notes", "notes-2", "notes-3"]),
+        (["notes-2", "notes", "notes"], ["notes-2", "notes", "notes-3"]),
+        (["notes", "notes", "notes-2"], ["notes", "notes-2", "notes-2-2"]),
+        (["x" * 255, "x" * 255], ["x" * 255, "x" * 253 + "-2"]),
+    ],
+)
+def test_a_store_is_mounted_by_its_name(names: list[str], folders: list[str]) -> None:
+    assert mounts.slugs([(f"memstore_01Ab{number}", name) for number, name in enumerate(names)]) == folders
+
+
+@given(st.lists(st.text(max_size=12), max_size=8))
+def test_folders_are_distinct_plain_names(names: list[str]) -> None:
+    folders = mounts.slugs([(f"memstore_01Ab{number}", name) for number, name in enumerate(names)])
+    assert len(set(folders)) == len(names)
+    for folder in folders:
+        assert re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", folder), folder
+
+
+@pytest.mark.parametrize(
+    "sent", ["file_none", "file_01" + "x" * 21, "file_01" + "I" * 22, "file_01" + "x" * 22 + "\n", "FILE_01" + "x" * 22]
+)
+def test_a_malformed_file_id_is_told_from_an_unknown_one(still_api: Api, sent: str) -> None:
+    body = {
+        "agent": still_api.agent()["id"],
+        "environment_id": still_api.environment()["id"],
+        "resources": [{"type": "file", "file_id": sent}],
+    }
+    said = still_api.post("/v1/sessions", body).refused(400)
+    assert said == f'Invalid file resource: invalid file_id: "{sent}"'
+    still_api.post("/v1/deployments", {**body, "name": "n", "initial_events": HELLO}).ok()
 
 
 def test_a_repository_is_shown_with_where_it_is_and_without_its_token(api: Api) -> None:

@@ -7,18 +7,23 @@ from typing import Any
 import msgspec
 import pytest
 
+from rota.base.key_file import LazySealer
 from rota.base.policy import Policy
-from rota.base.seal import LazySealer
 from rota.resources.agents.skills import Skill
 from rota.resources.agents.versions import Facts as AgentFacts
 from rota.resources.agents.versions import Traits
 from rota.resources.deployments.failures import to_run_error
 from rota.resources.environments.actions import Facts as EnvironmentFacts
 from rota.resources.environments.wire import Cloud, Limited, SelfHosted
+from rota.resources.files.actions import Facts as FileFacts
+from rota.resources.memory_stores.actions import Facts as StoreFacts
 from rota.resources.sessions import refusals
-from rota.resources.sessions.drafts import Draft, References, Wish, decide_all, refuse
-from rota.resources.sessions.mounts import FileParam, MemoryStoreParam, RepositoryParam
+from rota.resources.sessions.drafts import Draft, decide_all, refuse
+from rota.resources.sessions.mounts import FileParam, MemoryStoreParam, RepositoryParam, look_through
+from rota.resources.sessions.reasons import References, Wish, reasons
 from rota.resources.sessions.wire import Budget, Money
+from rota.resources.skills.actions import Facts as SkillFacts
+from rota.resources.vaults.actions import Facts as VaultFacts
 from rota.resources.workspaces.actions import State
 
 ORGANIZATION, WORKSPACE, ENVIRONMENT = "organization", "wrkspc_1", "env_1"
@@ -48,7 +53,7 @@ def stage(scene: Scene) -> tuple[Wish, References]:
         name="Head",
         model_id="claude-opus-5-5",
         mcp_servers=scene.get("servers", servers),
-        skills=scene.get("skills", ()),
+        skills=scene.get("skills", []),
         members=[MEMBER],
         advisor_models=scene.get("advisors", ()),
         has_multiagent=True,
@@ -58,7 +63,7 @@ def stage(scene: Scene) -> tuple[Wish, References]:
         name="Member",
         model_id=scene.get("member_model", "claude-haiku-4-5"),
         mcp_servers=(),
-        skills=(),
+        skills=scene.get("member_skills", ()),
         members=(),
         advisor_models=(),
         has_multiagent=False,
@@ -76,7 +81,7 @@ def stage(scene: Scene) -> tuple[Wish, References]:
         agent_id=HEAD[0],
         agent_version=HEAD[1],
         environment_id=ENVIRONMENT,
-        resources=scene.get("resources", []),
+        resources=look_through(scene.get("resources", [])),
         vault_ids=scene.get("vaults", []),
         budget=scene.get("budget"),
     )
@@ -88,10 +93,25 @@ def stage(scene: Scene) -> tuple[Wish, References]:
         },
         traits={HEAD: traits, MEMBER: member},
         environment_facts={} if scene.get("environment_missing") else {ENVIRONMENT: environment},
-        vaults={"vlt_live": False, "vlt_archived": True},
-        files=frozenset({"file_there"}),
-        memory_stores={"memstore_live": False, "memstore_archived": True},
-        missing_skills={HEAD: "skill_gone"} if scene.get("skill_missing") else {},
+        vault_facts={
+            "vlt_live": VaultFacts("vlt_live", WORKSPACE, False),
+            "vlt_archived": VaultFacts("vlt_archived", WORKSPACE, True),
+            "vlt_foreign": VaultFacts("vlt_foreign", "wrkspc_2", False),
+        },
+        file_facts={
+            "file_there": FileFacts("file_there", WORKSPACE, "a.csv", "text/csv", 3, "blob"),
+            "file_foreign": FileFacts("file_foreign", "wrkspc_2", "a.csv", "text/csv", 3, "blob"),
+        },
+        store_facts={
+            "memstore_live": StoreFacts("memstore_live", WORKSPACE, False, "Notes", "of the day"),
+            "memstore_archived": StoreFacts("memstore_archived", WORKSPACE, True, "Old notes", ""),
+            "memstore_foreign": StoreFacts("memstore_foreign", "wrkspc_2", False, "Notes", ""),
+        },
+        skill_facts={
+            "skill_there": SkillFacts("skill_there", WORKSPACE, "skver_2", frozenset({"skver_1"})),
+            "skill_empty": SkillFacts("skill_empty", WORKSPACE, None, frozenset()),
+            "skill_foreign": SkillFacts("skill_foreign", "wrkspc_2", "skver_9", frozenset()),
+        },
         granted=scene.get("granted"),
         retry_after=7,
     )
@@ -122,7 +142,7 @@ RANKED: list[tuple[str, Scene, type]] = [
         {"resources": [MemoryStoreParam(memory_store_id="memstore_gone")]},
         refusals.MemoryStoreNotFound,
     ),
-    ("skill_not_found_error", {"skill_missing": True}, refusals.SkillNotFound),
+    ("skill_not_found_error", {"skills": [Skill("custom", "skill_gone")]}, refusals.SkillNotFound),
     ("mcp_egress_blocked_error", {"config": Cloud(networking=Limited())}, refusals.McpEgressBlocked),
     ("session_creation_rejected_error", {"resources": [SITE, SITE]}, refusals.CreationRejected),
 ]
@@ -182,6 +202,92 @@ def test_whatever_else_the_caller_can_mend_is_a_rejection(scene: Scene) -> None:
     refusal = refuse(wish, found, POLICY)
     assert isinstance(refusal, refusals.CreationRejected)
     assert to_run_error(refusal).message == refusal.message
+
+
+def test_whoever_wants_to_know_all_reasons_gets_them_all_in_order() -> None:
+    for config in (SelfHosted(), Cloud(networking=Limited())):
+        scenes = [scene for _, scene, _ in RANKED if scene.get("config", config) == config]
+        classes = [expected for _, scene, expected in RANKED if scene.get("config", config) == config]
+        if "environment_missing" in joined(
+            *scenes
+        ):  # what is not there has no state and lets nobody through or stay out
+            scenes.remove({"environment_missing": True})
+            classes.remove(refusals.EnvironmentNotFound)
+        wish, found = stage(joined(*scenes))
+        seen = [type(refusal) for refusal in reasons(wish, found, POLICY)]
+        assert list(dict.fromkeys(seen)) == classes
+
+
+def test_each_thing_that_is_broken_is_a_reason_of_its_own() -> None:
+    stores = ["memstore_gone", "memstore_archived", "memstore_live", "memstore_foreign"]
+    scene = {
+        "vaults": ["vlt_gone", "vlt_archived", "vlt_live", "vlt_foreign"],
+        "resources": [
+            *(FileParam(file_id=file_id) for file_id in ("file_gone", "file_there", "file_foreign")),
+            *(MemoryStoreParam(memory_store_id=store_id) for store_id in stores),
+        ],
+    }
+    said = [refusal.message for refusal in reasons(*stage(scene), POLICY)]
+    assert said == [
+        "Vault `vlt_gone` not found.",
+        "Vault `vlt_foreign` not found.",
+        "Vault `vlt_archived` is archived.",
+        "One or more files not found. Check that each `file_id` exists and is accessible: file_gone, file_foreign",
+        "Memory store memstore_archived is archived.",
+        "Memory store `memstore_gone` not found.",
+        "Memory store `memstore_foreign` not found.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("skill", "named"),
+    [
+        (Skill("custom", "skill_there"), None),
+        (Skill("custom", "skill_there", "skver_1"), None),
+        (Skill("custom", "skill_there", "skver_9"), "`skill_there` version `skver_9`"),
+        (Skill("custom", "skill_empty"), "`skill_empty` version `latest`"),
+        (Skill("custom", "skill_gone"), "`skill_gone`"),
+        (Skill("custom", "skill_gone", "skver_1"), "`skill_gone` version `skver_1`"),
+        (Skill("custom", "skill_foreign"), "`skill_foreign`"),
+        (Skill("anthropic", "pdf"), None),
+        (Skill("anthropic", "pdf", "20260101"), None),
+    ],
+)
+@pytest.mark.parametrize("whose", ["skills", "member_skills"])
+def test_a_skill_of_the_agent_or_of_its_roster_must_be_there(whose: str, skill: Skill, named: str | None) -> None:
+    refusal = refuse(*stage({whose: [skill]}), POLICY)
+    if named is None:
+        assert refusal is None
+    else:
+        assert isinstance(refusal, refusals.SkillNotFound)
+        assert to_run_error(refusal).message == f"skill {named} not found"
+
+
+def test_a_draft_holds_what_the_session_is_to_be_given() -> None:
+    given = [
+        MemoryStoreParam(memory_store_id="memstore_live", access=None, instructions=None),
+        FileParam(file_id="file_there", mount_path="/b"),
+        SITE,
+        FileParam(file_id="file_there"),
+    ]
+    [made] = decide_all([stage({"resources": given})[0]], stage({})[1], POLICY, NOW)
+    assert isinstance(made, Draft)
+    assert [(file.id, place) for file, place in made.copies] == [
+        ("file_there", "/mnt/session/uploads/b"),
+        ("file_there", "/mnt/session/uploads/file_there"),
+    ]
+    assert list(made.memory_store_ids) == ["memstore_live"]
+    store, first, site, second = made.resources
+    assert (first, second) == (None, None)
+    assert msgspec.to_builtins(store) == {
+        "type": "memory_store",
+        "memory_store_id": "memstore_live",
+        "name": "Notes",
+        "description": "of the day",
+        "access": "read_write",
+        "mount_path": "/mnt/memory/notes",
+    }
+    assert msgspec.to_builtins(site)["mount_path"] == "/workspace/site"
 
 
 def test_all_reasons_together_come_to_the_first_and_one_by_one_to_the_next() -> None:

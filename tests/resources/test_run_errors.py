@@ -310,7 +310,7 @@ def test_an_unknown_a_foreign_and_a_malformed_id_cannot_be_told_apart(sqlite_api
     deployment = api.deployment()
     _, stranger = second_workspace(api)
     unknown = "depl_01" + ALPHABET[:22]
-    asked = [(deployment["id"], stranger), (unknown, KEY), ("depl_x", KEY), ("agent_01", KEY), ("%00'\"", KEY)]
+    asked = [(deployment["id"], stranger), (unknown, KEY), ("depl_x", KEY), ("agent_01", KEY), ("\ufffd'\"", KEY)]
     for deployment_id, key in asked:
         answer = api.post(f"/v1/deployments/{deployment_id}/run", key=key)
         assert answer.refused(404, "not_found_error") == f"Deployment `{deployment_id}` not found."

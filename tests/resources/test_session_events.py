@@ -181,6 +181,12 @@ def test_the_largest_of_everything_is_accepted(still_api: Api) -> None:
     )
 
 
+def test_a_request_sends_a_thousand_events_at_most(still_api: Api) -> None:
+    talk = Talk(still_api)
+    assert len(talk.send(*[INTERRUPT] * 1000)) == 1000
+    assert talk.refuse(*[INTERRUPT] * 1001) == "events: value must contain no more than 1000 item(s)"
+
+
 def test_a_clients_own_id_and_time_are_refused_like_any_unknown_field(still_api: Api) -> None:
     talk = Talk(still_api)
     for field, value in (("id", "sevt_mine"), ("processed_at", None)):

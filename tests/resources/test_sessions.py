@@ -11,6 +11,7 @@ MESSAGE = HELLO[0]
 OUTCOME = {"type": "user.define_outcome", "description": "done", "rubric": {"type": "text", "content": "r"}}
 SYSTEM = {"type": "system.message", "content": [{"type": "text", "text": "quietly"}]}
 BUDGET = {"type": "limit", "max_list_cost": {"amount": "500", "currency": "USD"}}
+NO_FILE = "file_01AbCdEfGhJkLmNpQrStUvWx"
 KEYS = {
     "type", "id", "status", "agent", "environment_id", "title", "metadata", "resources", "vault_ids", "outcome_evaluations",
     "usage", "stats", "budget", "deployment_id", "created_at", "updated_at", "archived_at",
@@ -80,9 +81,9 @@ def test_an_agent_is_named_pinned_or_overridden(api: Api) -> None:
         ({"surprise": 1}, 400, 'Failed to parse request body: unknown field "surprise"'),
         ({"vault_ids": ["vlt_none"]}, 404, "Vault `vlt_none` not found."),
         (
-            {"resources": [{"type": "file", "file_id": "file_none"}]},
+            {"resources": [{"type": "file", "file_id": NO_FILE}]},
             404,
-            "One or more files not found. Check that each `file_id` exists and is accessible: file_none",
+            f"One or more files not found. Check that each `file_id` exists and is accessible: {NO_FILE}",
         ),
         (
             {"resources": [{"type": "memory_store", "memory_store_id": "memstore_none"}]},

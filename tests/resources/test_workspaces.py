@@ -240,6 +240,13 @@ def test_keys_are_listed_by_status_and_workspace(api: Api, clock: HandClock) -> 
     api.get(KEYS, key=key, query={"status": "lost"}).refused(400)
 
 
+def test_a_list_of_keys_that_would_be_empty_still_refuses_neighbours_that_are_not_there(api: Api) -> None:
+    for empty in ({"created_by_user_id": "user_01"}, {"workspace_id": "wrkspc_0"}):
+        api.get(KEYS, query={**empty, "after_id": "apikey_0"}).refused(400)
+        api.get(KEYS, query={**empty, "after_id": api.who.key_id, "before_id": api.who.key_id}).refused(400)
+        assert api.get(KEYS, query={**empty, "after_id": api.who.key_id}).ok()["data"] == []
+
+
 def test_a_workspace_key_sees_the_keys_of_its_own_workspace_only(api: Api) -> None:
     second = workspace(api, admin(api))["id"]
     foreign = create_key(api, second).id

@@ -8,11 +8,8 @@ from msgspec import Meta, Struct
 from rota.base.errors import InvalidRequest
 from rota.base.who import Who
 from rota.base.wire import Wire
+from rota.resources.skills.actions import LATEST, PREBUILT, find_many
 from rota.store.tx import Tx
-
-LATEST = "latest"
-PREBUILT = frozenset({"docx", "pdf", "pptx", "xlsx"})
-"""The vendor's own skills, which every server has."""
 
 _Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 
@@ -29,16 +26,11 @@ SkillsIn: TypeAlias = Annotated[list[SkillIn], Meta(max_length=20)]
 
 
 class Skill(Struct, frozen=True):
-    """A skill of an agent. ``version`` may be ``latest``, which stays unresolved."""
+    """A skill of an agent. ``version`` may be ``latest``, which stays unresolved; a custom one's is an id or a number."""
 
     type: Literal["anthropic", "custom"]
     skill_id: str
     version: str = LATEST
-
-
-def missing(tx: Tx, who: Who, skills: Sequence[Skill]) -> Skill | None:  # noqa: ARG001 - a store of custom skills needs both
-    """The first of the skills that is not there. Prebuilt ones are, in any version; there are no custom ones yet."""
-    return next((skill for skill in skills if skill.type == "custom" or skill.skill_id not in PREBUILT), None)
 
 
 def resolve_skills(tx: Tx, who: Who, given: Sequence[SkillIn] | None) -> list[Skill]:
@@ -49,8 +41,25 @@ def resolve_skills(tx: Tx, who: Who, given: Sequence[SkillIn] | None) -> list[Sk
         if skill.skill_id in seen:
             raise InvalidRequest(f'Agent has invalid configuration: duplicate skill_id "{skill.skill_id}"')
         seen.add(skill.skill_id)
-    absent = missing(tx, who, resolved)
+    absent = _absent(tx, who, resolved)
     if absent is not None:
-        version = "" if absent.version == LATEST else f" version `{absent.version}`"
-        raise InvalidRequest(f"Agent has invalid configuration: `skill_id` `{absent.skill_id}`{version} not found")
+        version = given[absent].version if given else None
+        named = "" if version is None else f" version `{version}`"
+        raise InvalidRequest(
+            f"Agent has invalid configuration: `skill_id` `{resolved[absent].skill_id}`{named} not found"
+        )
     return resolved
+
+
+def _absent(tx: Tx, who: Who, skills: Sequence[Skill]) -> int | None:
+    """The place of the first skill that is not there. Prebuilt ones are, in any version; custom ones of the workspace may be."""
+    found = find_many(tx, [(skill.skill_id, skill.version) for skill in skills if skill.type == "custom"])
+    for place, skill in enumerate(skills):
+        if skill.type == "anthropic":
+            there = skill.skill_id in PREBUILT
+        else:
+            facts = found.get(skill.skill_id)
+            there = facts is not None and facts.workspace_id == who.workspace_id and facts.has(skill.version)
+        if not there:
+            return place
+    return None

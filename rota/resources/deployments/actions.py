@@ -17,7 +17,7 @@ from rota.resources.agents import actions as agents
 from rota.resources.agents.multiagent import AgentReference
 from rota.resources.agents.prices import has_list_price
 from rota.resources.deployments import sql
-from rota.resources.deployments.run import token_place
+from rota.resources.deployments.run import ARCHIVED, token_place
 from rota.resources.deployments.wire import (
     CreateDeployment,
     Cron,
@@ -34,6 +34,7 @@ from rota.resources.deployments.wire import (
 from rota.resources.environments import actions as environments
 from rota.resources.sessions import events, mounts
 from rota.resources.sessions.mounts import RepositoryParam, ResourceParam
+from rota.resources.vaults import actions as vaults
 from rota.store.tx import Found, Row, Tx, page
 
 UPCOMING = 5
@@ -62,7 +63,7 @@ def create(tx: Tx, who: Who, body: CreateDeployment, policy: Policy) -> Deployme
     _check_shapes(body.initial_events, resources)
     agent_id, agent_version = _pin(tx, who, body.agent)
     _check_environment(tx, who, body.environment_id)
-    _check_vaults(body.vault_ids)
+    _check_vaults(tx, who, body.vault_ids)
     deployment = Stored(
         id=ids.new(ids.DEPLOYMENT),
         created_at=tx.now,
@@ -99,7 +100,7 @@ def create(tx: Tx, who: Who, body: CreateDeployment, policy: Policy) -> Deployme
 
 def get(tx: Tx, who: Who, deployment_id: str) -> Deployment:
     """The deployment, archived ones too. NotFound."""
-    return _render(tx, _find(tx, who, deployment_id))
+    return _render(tx, find(tx, who, deployment_id))
 
 
 def list_(tx: Tx, who: Who, position: Position | None, query: ListDeployments) -> Found:
@@ -140,7 +141,7 @@ def update(tx: Tx, who: Who, deployment_id: str, body: UpdateDeployment, policy:
     if body.resources is not UNSET:
         changed["resources"] = _without_tokens(body.resources or [])
     if body.vault_ids is not UNSET:
-        _check_vaults(body.vault_ids)
+        _check_vaults(tx, who, body.vault_ids)
         changed["vault_ids"] = body.vault_ids or []
     if isinstance(body.metadata, dict):
         changed["metadata"] = patch_metadata(old.body.metadata, body.metadata)
@@ -179,7 +180,7 @@ def unpause(tx: Tx, who: Who, deployment_id: str) -> Deployment:
 
 def archive(tx: Tx, who: Who, deployment_id: str) -> Deployment:
     """End it for good: an archived deployment reports ``active`` and nothing upcoming. Again is the same answer."""
-    old = _find(tx, who, deployment_id)
+    old = find(tx, who, deployment_id)
     if old.archived_at is not None:
         return _render(tx, old)
     new = msgspec.structs.replace(old, archived_at=tx.now, status="active", paused_error=None)
@@ -193,7 +194,8 @@ def follow_archived_agent(tx: Tx, who: Who, agent_id: str) -> None:
         announce(tx, who, "deployment.archived", *archived)
 
 
-def _find(tx: Tx, who: Who, deployment_id: str) -> Stored:
+def find(tx: Tx, who: Who, deployment_id: str) -> Stored:
+    """The deployment's row. NotFound."""
     row = tx.one(sql.GET, id=deployment_id, workspace_id=who.workspace_id)
     if row is None:
         raise NotFound(f"Deployment `{deployment_id}` not found.")
@@ -201,9 +203,9 @@ def _find(tx: Tx, who: Who, deployment_id: str) -> Stored:
 
 
 def _find_live(tx: Tx, who: Who, deployment_id: str) -> Stored:
-    deployment = _find(tx, who, deployment_id)
+    deployment = find(tx, who, deployment_id)
     if deployment.archived_at is not None:
-        raise InvalidRequest("Cannot modify archived deployment")
+        raise InvalidRequest(ARCHIVED)
     return deployment
 
 
@@ -229,9 +231,14 @@ def _check_environment(tx: Tx, who: Who, environment_id: str) -> None:
         raise NotFound("Referenced environment not found or not accessible.")
 
 
-def _check_vaults(vault_ids: list[str] | None) -> None:
-    if vault_ids:  # this server has no vaults yet, so none can be found
-        raise NotFound("Referenced vault not found or not accessible.")
+def _check_vaults(tx: Tx, who: Who, vault_ids: list[str] | None) -> None:
+    if not vault_ids:
+        return
+    found = vaults.find_many(tx, vault_ids)
+    for vault_id in vault_ids:
+        facts = found.get(vault_id)
+        if facts is None or facts.workspace_id != who.workspace_id or facts.archived:
+            raise NotFound("Referenced vault not found or not accessible.")
 
 
 def _check_schedule(tx: Tx, who: Who, deployment: Stored, policy: Policy) -> None:

@@ -1,5 +1,7 @@
 """The routes of deployments."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from rota.base import log
@@ -8,6 +10,7 @@ from rota.http.request import Request
 from rota.http.route import Route
 from rota.resources.deployment_runs.wire import DeploymentRun, ManualTrigger
 from rota.resources.deployments import actions, wire
+from rota.resources.deployments import check as dry
 from rota.resources.deployments import run as door
 
 _logger = log.get("deployments")
@@ -60,6 +63,27 @@ async def run(req: Request) -> Any:
         return await req.write(door.record_unknown, fire)
 
 
+async def check(req: Request) -> Any:
+    """Say what a run would come to now, and what it depends on."""
+    return await _dry(req, dry.check, dry.unforeseen)
+
+
+async def explain(req: Request) -> Any:
+    """Say why a run came to what it did, and whether the next one would too."""
+    return await _dry(req, dry.explain, partial(dry.explain, readable=False))
+
+
+async def _dry(req: Request, fn: Callable[..., Any], unforeseen: Callable[..., Any]) -> Any:
+    """A dry run; one that fails in a way that nobody foresaw says so, as a run would."""
+    try:
+        return await req.read(fn, req.id, req.policy)
+    except (Refusal, Fault):
+        raise
+    except Exception as exc:
+        _logger.error("a dry run failed unexpectedly", id=req.id, exc_info=exc)
+        return await req.read(unforeseen, req.id, req.policy)
+
+
 _ONE = "/v1/deployments/{deployment_id}"
 
 ROUTES = [
@@ -81,4 +105,13 @@ ROUTES = [
     Route("POST", _ONE + "/archive", "deployments.archive", "Archive a deployment", archive, wire.Deployment, writes=True),
     # Not ``writes``: in an archived workspace a run is recorded with the error that says so.
     Route("POST", _ONE + "/run", "deployments.run", "Run a deployment now", run, DeploymentRun, creates=True),
+    # Ours, and about runs too, which alone know nothing of deployments.
+    Route(
+        "GET", "/rota" + _ONE + "/check", "deployments.check", "Say what a run of a deployment would come to now", check,
+        wire.DeploymentCheck,
+    ),
+    Route(
+        "GET", "/rota/v1/deployment_runs/{deployment_run_id}/explain", "deployment_runs.explain",
+        "Say why a run came to what it did, and whether the next one would too", explain, wire.RunExplanation,
+    ),
 ]  # fmt: skip

@@ -5,20 +5,23 @@ fire ends in exactly one of: a refusal that leaves no trace (no such deployment,
 session or an error.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from msgspec import UNSET, Struct
+import msgspec
+from msgspec import Struct
 
 from rota.base.clock import from_datetime
 from rota.base.errors import InvalidRequest, NotFound, Refusal
 from rota.base.policy import Policy
+from rota.base.seal import Place
 from rota.base.who import Who
 from rota.resources.deployment_runs import actions as deployment_runs
 from rota.resources.deployment_runs.wire import DeploymentRun, RunError, ScheduleTrigger, Trigger
 from rota.resources.deployments import failures, sql
-from rota.resources.sessions import drafts
-from rota.resources.sessions.mounts import RepositoryParam, ResourceParam
+from rota.resources.sessions import drafts, mounts
 from rota.store.tx import Row, Tx
+
+ARCHIVED = "Cannot modify archived deployment"
 
 
 class Fire(Struct, frozen=True):
@@ -39,12 +42,14 @@ def run(tx: Tx, fires: Sequence[Fire]) -> list[DeploymentRun | Refusal]:
     if not due:
         return [outcome for outcome in outcomes if outcome is not None]
     wished = {
-        deployment_id: _wish(rows[deployment_id], {})
+        deployment_id: wish_of(rows[deployment_id])
         for deployment_id in dict.fromkeys(fires[index].deployment_id for index in due)
     }
-    if any(isinstance(resource, RepositoryParam) for wish in wished.values() for resource in wish.resources):
-        tokens = _tokens(tx, list(wished), policy)
-        wished = {deployment_id: _wish(rows[deployment_id], tokens) for deployment_id in wished}
+    with_repositories = [name for name, wish in wished.items() if "github_repository" in wish.resources.kinds]
+    if with_repositories:
+        for (deployment_id, position), token in _tokens(tx, with_repositories, policy).items():
+            wish = wished[deployment_id]
+            wished[deployment_id] = msgspec.structs.replace(wish, tokens={**wish.tokens, position: token})
     wishes = [wished[fires[index].deployment_id] for index in due]
     decided = drafts.decide_all(wishes, drafts.load(tx, wishes, policy), policy, tx.now)
     drafts.write(tx, [each for each in decided if isinstance(each, drafts.Draft)], policy)
@@ -74,11 +79,12 @@ def _refuse(fire: Fire, row: Row | None) -> Refusal | None:
     if row is None or row[1] != fire.who.workspace_id:
         return NotFound(f"Deployment `{fire.deployment_id}` not found.")
     if row[3] is not None:
-        return InvalidRequest("Cannot modify archived deployment")
+        return InvalidRequest(ARCHIVED)
     return None
 
 
-def _wish(row: Row, tokens: Mapping[tuple[str, int], str]) -> drafts.Wish:
+def wish_of(row: Row) -> drafts.Wish:
+    """What a deployment (a row of ``GET_MANY``) wants of a session, but for the tokens of its repositories."""
     deployment_id, workspace_id, organization_id, _, agent_id, agent_version, environment_id, text = row
     body = sql.fire_body_of(text)
     return drafts.Wish(
@@ -88,7 +94,7 @@ def _wish(row: Row, tokens: Mapping[tuple[str, int], str]) -> drafts.Wish:
         agent_version=agent_version,
         environment_id=environment_id,
         title=body.name,
-        resources=_with_tokens(deployment_id, body.resources, tokens) if tokens else body.resources,
+        resources=mounts.look_through(body.resources),
         vault_ids=body.vault_ids,
         budget=body.budget,
         events=[drafts.entry_of_json(bytes(event).decode()) for event in body.initial_events],
@@ -96,25 +102,18 @@ def _wish(row: Row, tokens: Mapping[tuple[str, int], str]) -> drafts.Wish:
     )
 
 
-def _with_tokens(
-    deployment_id: str, resources: Sequence[ResourceParam], tokens: Mapping[tuple[str, int], str]
-) -> list[ResourceParam]:
-    for position, resource in enumerate(resources):
-        if isinstance(resource, RepositoryParam):
-            resource.authorization_token = tokens.get((deployment_id, position), UNSET)
-    return list(resources)
-
-
 def _tokens(tx: Tx, deployment_ids: Sequence[str], policy: Policy) -> dict[tuple[str, int], str]:
-    return {
-        (row[0], row[1]): policy.sealer.get().open(bytes(row[2]), token_place(row[0], row[1]))
-        for row in tx.all(sql.GET_TOKENS, ids=deployment_ids)
-    }
+    return {(row[0], row[1]): open_token(row, policy) for row in tx.all(sql.GET_TOKENS, ids=deployment_ids)}
 
 
-def token_place(deployment_id: str, position: int) -> str:
+def open_token(row: Row, policy: Policy) -> str:
+    """The token of a row of ``GET_TOKENS``. ValueError if it was sealed with another key, Unusable if there is none."""
+    return policy.sealer.get().open(bytes(row[2]), token_place(row[0], row[1]))
+
+
+def token_place(deployment_id: str, position: int) -> Place:
     """What a repository token in a deployment is sealed to."""
-    return f"deployment_tokens/{deployment_id}/{position}"
+    return sql.TOKENS.place(deployment_id, position)
 
 
 def _row(tx: Tx, fire: Fire, row: Row, decided: drafts.Draft | drafts.SessionRefusal) -> Row:

@@ -7,6 +7,7 @@ from rota.base.wire import Metadata, encode
 from rota.resources.deployments.wire import Cron
 from rota.resources.sessions.mounts import ResourceParam
 from rota.resources.sessions.wire import Budget
+from rota.store.sealed import SealedColumn
 from rota.store.tx import Insert, Listing, Query
 
 _COLUMNS = """id, created_at, updated_at, archived_at, status, paused_error, agent_id, agent_version, environment_id,
@@ -65,6 +66,7 @@ COUNT_SCHEDULED = Query(
     """SELECT count(*) FROM deployments
        WHERE organization_id = :organization_id AND scheduled = 1 AND archived_at IS NULL AND id <> :id""",
 )
+TOKENS = SealedColumn("deployment_tokens", "deployment_id", "position")
 KEEP_TOKENS = Insert(
     "Keep sealed repository tokens.",
     "deployment_tokens",

@@ -7,8 +7,10 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from rota.base.wire import Echo, Id, ListQuery, Metadata, MetadataPatch, Wire
 from rota.resources.agents.multiagent import AgentReference, Version
+from rota.resources.deployment_runs.wire import ErrorType, RunError
 from rota.resources.sessions.events import MAX_INITIAL_EVENTS, DeploymentInitialEvent
 from rota.resources.sessions.mounts import ResourceParam
+from rota.resources.sessions.survey import What
 from rota.resources.sessions.wire import Budget
 
 Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256)]
@@ -121,3 +123,51 @@ class Deployment(Struct, tag="deployment", tag_field="type", frozen=True, kw_onl
     updated_at: datetime
     archived_at: datetime | None
     budget: Budget | UnsetType = UNSET
+
+
+class Checked(Struct, frozen=True, kw_only=True):
+    """One thing that a deployment's run depends on. ``found`` says what was found of it; if it is broken, ``error`` is the type
+    of run error that it leads to (none, if the run is refused instead), ``recorded`` whether it is the one that a run now
+    would record, and ``mend`` what to do. A thing that is well may have a ``mend`` too: a schedule that is paused."""
+
+    what: What | Literal["deployment", "schedule"]
+    id: str | None
+    found: str
+    verdict: Literal["ok", "broken"] = "ok"
+    error: ErrorType | None = None
+    recorded: bool = False
+    mend: str | None = None
+
+
+class DeploymentCheck(Struct, tag="deployment_check", tag_field="type", frozen=True, kw_only=True):
+    """A dry run: what a run at ``checked_at`` would come to, and everything that it depends on, broken or not.
+
+    ``outcome``: a run would make a ``session``, record an ``error`` (this one), or be ``refused`` and leave no record.
+    """
+
+    deployment_id: str
+    checked_at: datetime
+    outcome: Literal["session", "error", "refused"]
+    error: RunError | None
+    says: str
+    checks: list[Checked]
+
+
+class RunExplanation(Struct, tag="deployment_run_explanation", tag_field="type", frozen=True, kw_only=True):
+    """What a run recorded, what that means, and whether it is so still.
+
+    ``still_broken`` is null for a run that made a session. ``checks`` are the things that a run now would find broken in the
+    same way, ``now`` is what a run now would come to.
+    """
+
+    deployment_run_id: str
+    deployment_id: str
+    created_at: datetime
+    session_id: str | None
+    error: RunError | None
+    meaning: str
+    pauses_schedule: bool
+    still_broken: bool | None
+    mend: str | None
+    now: str
+    checks: list[Checked]

@@ -1,4 +1,4 @@
-"""What happens to sessions (contract, sessions). Events and threads are in ``log`` and ``threads``."""
+"""What happens to sessions (contract, sessions). Events, threads and resources are in ``log``, ``threads``, ``resources``."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,9 +16,19 @@ from rota.base.wire import check_metadata, encode, patch_metadata
 from rota.queue.outbox import announce
 from rota.resources.agents import actions as agents
 from rota.resources.agents.wire import AgentParam, AgentWithOverrides
+from rota.resources.files import actions as files
 from rota.resources.sessions import drafts, events, log, mounts, sql
-from rota.resources.sessions.rows import Stored, find, save, stored
-from rota.resources.sessions.wire import CreateSession, ListSessions, Session, SessionDeleted, Stats, UpdateSession
+from rota.resources.sessions.reasons import AgentRef
+from rota.resources.sessions.rows import Stored, find, find_live, save, stored
+from rota.resources.sessions.wire import (
+    CreateSession,
+    ListSessions,
+    Session,
+    SessionDeleted,
+    Stats,
+    Status,
+    UpdateSession,
+)
 from rota.store.tx import Found, Tx, page
 
 
@@ -26,7 +36,7 @@ def create(tx: Tx, who: Who, body: CreateSession, policy: Policy) -> Session:
     """Make a session, with its first events if there are any: all of it or nothing. Raises a ``SessionRefusal``."""
     check_metadata(body.metadata)
     events.check(body.initial_events, "initial_events")
-    mounts.check_lengths(body.resources, "proto")
+    mounts.check_sent(body.resources)
     wish = _wish(tx, who, body)
     found = drafts.load(tx, [wish], policy)
     [outcome] = drafts.decide_all([wish], found, policy, tx.now)
@@ -62,7 +72,12 @@ def _wish(tx: Tx, who: Who, body: CreateSession) -> drafts.Wish:
         override=override,
         title=body.title,
         metadata=body.metadata,
-        resources=body.resources,
+        resources=mounts.look_through(body.resources),
+        tokens={
+            place: resource.authorization_token
+            for place, resource in enumerate(body.resources)
+            if isinstance(resource, mounts.RepositoryParam) and resource.authorization_token is not UNSET
+        },
         vault_ids=body.vault_ids,
         budget=body.budget,
         events=[drafts.entry_of(event) for event in body.initial_events],
@@ -72,6 +87,12 @@ def _wish(tx: Tx, who: Who, body: CreateSession) -> drafts.Wish:
 def get(tx: Tx, who: Who, session_id: str) -> Session:
     """The session as it goes out."""
     return _render(tx, [find(tx, who, session_id)])[0]
+
+
+def status_of(tx: Tx, who: Who, session_id: str) -> Status | None:
+    """The status of a session of the workspace; None if it is not there, or not any more."""
+    row = tx.one(sql.GET, id=session_id, workspace_id=who.workspace_id)
+    return None if row is None else stored(row).status
 
 
 def list_(tx: Tx, who: Who, position: Position | None, query: ListSessions) -> Found:
@@ -117,9 +138,7 @@ def _check_position(position: Position | None, bounds: dict[str, int | None]) ->
 
 def update(tx: Tx, who: Who, session_id: str, body: UpdateSession) -> Session:
     """Change what was sent; what really changed is told in a ``session.updated`` event."""
-    old = find(tx, who, session_id)
-    if old.archived_at is not None or old.status == "terminated":
-        raise InvalidRequest(f"Cannot modify archived session: {old.id}")
+    old = find_live(tx, who, session_id)
     if body.vault_ids is not UNSET:
         raise InvalidRequest("vault_ids: cannot be changed after a session was created")
     changed: dict[str, Any] = {}
@@ -185,7 +204,7 @@ def archive(tx: Tx, who: Who, session_id: str) -> Session:
 
 
 def delete(tx: Tx, who: Who, session_id: str) -> SessionDeleted:
-    """Remove a session that is not running, with its threads and its log. Runs that made it keep its id."""
+    """Remove a session that is not running, with its threads, its log and its files. Runs that made it keep its id."""
     old = find(tx, who, session_id)
     if old.status == "running":
         raise InvalidRequest(
@@ -193,6 +212,7 @@ def delete(tx: Tx, who: Who, session_id: str) -> SessionDeleted:
         )
     for query in (sql.DELETE_EVENTS, sql.DELETE_THREADS, sql.DELETE_TOKENS, sql.DELETE_STORES, sql.DELETE):
         tx.run(query, id=old.id)
+    files.delete_scoped(tx, old.id)
     announce(tx, who, "session.deleted", old.id)
     return SessionDeleted(old.id)
 
@@ -205,7 +225,7 @@ def object_to_environment_deletion(tx: Tx, _who: Who, environment_id: str) -> No
         raise Conflict(f"Environment has {row[0]} active session{plural}. Use force=true to delete anyway.")
 
 
-def _versions(tx: Tx, sessions: Sequence[Stored]) -> dict[drafts.AgentRef, agents.AgentVersion]:
+def _versions(tx: Tx, sessions: Sequence[Stored]) -> dict[AgentRef, agents.AgentVersion]:
     """The agent versions of these sessions and of their rosters, with one query for each of the two levels."""
     versions = dict(agents.versions_many(tx, sorted({session.agent_ref for session in sessions})))
     for session in sessions:

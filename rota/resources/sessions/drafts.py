@@ -1,33 +1,37 @@
 """How a session comes about, for sets of any size: load, decide, write.
 
 The one door for ``POST /v1/sessions`` and for every fire of a deployment. *Load* takes one query a kind of thing, however
-many sessions are wanted; *decide* is a pure function of plain values, so that each refusal is a row in a table test;
-*write* is one statement a table. A refusal is a value; only the unexpected is raised.
+many sessions are wanted and however much they name; *decide* is a pure function of plain values (see ``reasons``), so that
+each refusal is a row in a table test; *write* is one statement a table. A refusal is a value; only the unexpected is raised.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from functools import lru_cache
-from typing import Any, TypeAlias
-from urllib.parse import urlsplit
+from collections.abc import Iterator, Sequence
 
 import msgspec
 from msgspec import UNSET, Struct
 
 from rota.base import ids
 from rota.base.clock import to_datetime
-from rota.base.errors import InvalidRequest
 from rota.base.policy import Policy
-from rota.base.wire import Metadata, encode
+from rota.base.seal import Place
+from rota.base.wire import encode
 from rota.resources.agents import actions as agents
-from rota.resources.agents.prices import has_list_price
 from rota.resources.environments import actions as environments
-from rota.resources.environments.wire import Limited, SelfHosted
+from rota.resources.environments.wire import SelfHosted
+from rota.resources.files import actions as files
+from rota.resources.memory_stores import actions as memory_stores
 from rota.resources.sessions import mounts, refusals, sql
 from rota.resources.sessions.events import DEFAULT_ITERATIONS, DefineOutcome
-from rota.resources.sessions.mounts import FileParam, MemoryStoreParam, RepositoryParam, ResourceParam, SessionResource
+from rota.resources.sessions.mounts import (
+    FileParam,
+    MemoryStoreParam,
+    RepositoryParam,
+    SessionResource,
+)
+from rota.resources.sessions.reasons import LogEntry, References, Wish, reasons
 from rota.resources.sessions.refusals import SessionRefusal
-from rota.resources.sessions.wire import Budget
+from rota.resources.skills import actions as skills
+from rota.resources.vaults import actions as vaults
 from rota.resources.workspaces import actions as workspaces
 from rota.resources.workspaces import limits
 from rota.store.tx import Row, Tx
@@ -35,57 +39,24 @@ from rota.store.tx import Row, Tx
 TURNS = "turns"
 """The topic that is woken when a session wants a turn."""
 
-AgentRef: TypeAlias = tuple[str, int]
-LogEntry: TypeAlias = tuple[str, str]
-"""An event's type, and its other fields as JSON text."""
-
-
-class Wish(Struct, frozen=True, kw_only=True):
-    """What one session is to be made of. ``override`` replaces the agent version's own configuration."""
-
-    organization_id: str
-    workspace_id: str
-    agent_id: str
-    agent_version: int
-    environment_id: str
-    override: agents.AgentVersion | None = None
-    title: str | None = None
-    metadata: Metadata = {}
-    resources: Sequence[ResourceParam] = ()
-    vault_ids: Sequence[str] = ()
-    budget: Budget | None = None
-    events: Sequence[LogEntry] = ()
-    deployment_id: str | None = None
-
-
-class References(Struct, frozen=True, kw_only=True):
-    """What a set of wishes refers to, as the transaction sees it. Vaults, files, memory stores and skills map ids to
-    whether they are archived; there are none of them yet."""
-
-    states: Mapping[str, workspaces.State]
-    agent_facts: Mapping[str, agents.Facts]
-    traits: Mapping[AgentRef, agents.Traits]
-    environment_facts: Mapping[str, environments.Facts]
-    vaults: Mapping[str, bool] = {}
-    files: frozenset[str] = frozenset()
-    memory_stores: Mapping[str, bool] = {}
-    missing_skills: Mapping[AgentRef, str] = {}
-    granted: Mapping[str, int] | None = None
-    retry_after: int = 0
-
 
 class Draft(Struct, frozen=True, kw_only=True):
-    """A session that may be made: its rows."""
+    """A session that may be made. ``resources`` has None where a file's copy is to be shown, once it is made; ``copies`` are
+    those files in order, each with the place where it is mounted. ``session`` lacks its last column, the body."""
 
     session_id: str
     session: Row
+    body: sql.Body
     thread: Row
     events: Sequence[Row]
-    tokens: Sequence[tuple[str, str]]
+    resources: Sequence[SessionResource | None] = ()
+    copies: Sequence[tuple[files.Facts, str]] = ()
+    tokens: Sequence[tuple[str, str]] = ()
+    memory_store_ids: Sequence[str] = ()
 
 
-def load(tx: Tx, wishes: Sequence[Wish], policy: Policy) -> References:
-    """Everything that the wishes refer to: one query for each kind."""
+def load(tx: Tx, wishes: Sequence[Wish], policy: Policy, *, dry: bool = False) -> References:
+    """Everything that the wishes refer to: one query for each kind. ``dry`` asks the limiter without using it up."""
     refs = {(wish.agent_id, wish.agent_version) for wish in wishes if wish.override is None}
     traits = dict(agents.traits_many(tx, sorted(refs)))
     for wish in wishes:
@@ -100,15 +71,26 @@ def load(tx: Tx, wishes: Sequence[Wish], policy: Policy) -> References:
         wanted: dict[str, int] = {}
         for wish in wishes:
             wanted[wish.organization_id] = wanted.get(wish.organization_id, 0) + 1
+        ask = limits.left if dry else limits.take
         granted = {
-            organization_id: limits.take(tx, organization_id, count, policy.sessions_per_minute)
+            organization_id: ask(tx, organization_id, count, policy.sessions_per_minute)
             for organization_id, count in wanted.items()
         }
+    vault_ids = {vault_id for wish in wishes for vault_id in wish.vault_ids}
+    file_ids = {file_id for wish in wishes for file_id in wish.resources.file_ids}
+    store_ids = {store_id for wish in wishes for store_id in wish.resources.memory_store_ids}
+    custom = {
+        (skill.skill_id, skill.version) for trait in traits.values() for skill in trait.skills if skill.type == "custom"
+    }
     return References(
         states=workspaces.states(tx, sorted({wish.workspace_id for wish in wishes})),
         agent_facts=agents.find_many(tx, sorted(agent_ids)),
         traits=traits,
         environment_facts=environments.find_many(tx, sorted({wish.environment_id for wish in wishes})),
+        vault_facts=vaults.find_many(tx, sorted(vault_ids)) if vault_ids else {},
+        file_facts=files.find_many(tx, sorted(file_ids)) if file_ids else {},
+        store_facts=memory_stores.find_many(tx, sorted(store_ids)) if store_ids else {},
+        skill_facts=skills.find_many(tx, sorted(custom)) if custom else {},
         granted=granted,
         retry_after=limits.seconds_left(tx.now),
     )
@@ -125,152 +107,65 @@ def decide_all(wishes: Sequence[Wish], found: References, policy: Policy, now: i
                 continue
             left[wish.organization_id] -= 1
         refusal = refuse(wish, found, policy)
-        if refusal is not None:
-            decided.append(refusal)
-            continue
-        try:
-            decided.append(draft(wish, found, now))
-        except InvalidRequest as exc:
-            decided.append(refusals.CreationRejected(exc.message, details=exc.details))
+        decided.append(draft(wish, found, now) if refusal is None else refusal)
     return decided
 
 
 def refuse(wish: Wish, found: References, policy: Policy) -> SessionRefusal | None:
     """The first reason, in the order that the contract fixes, why the session cannot be; None if there is none."""
-    state = found.states.get(wish.workspace_id)
-    if state is None or state.workspace_archived:
-        if state is not None and state.organization_disabled:
-            return refusals.OrganizationDisabled()
-        return refusals.WorkspaceArchived()
-    if state.organization_disabled:
-        return refusals.OrganizationDisabled()
-    traits = found.traits[wish.agent_id, wish.agent_version]
-    return (
-        _refuse_agents(wish, traits, found)
-        or _refuse_environment(wish, found)
-        or _refuse_references(wish, found)
-        or _refuse_egress(wish, traits, found)
-        or _refuse_rest(wish, traits, found, policy)
-    )
-
-
-def _refuse_agents(wish: Wish, traits: agents.Traits, found: References) -> SessionRefusal | None:
-    for agent_id in (wish.agent_id, *(member for member, _ in traits.members)):
-        if found.agent_facts[agent_id].archived:
-            return refusals.AgentArchived(agent_id)
-    return None
-
-
-def _refuse_environment(wish: Wish, found: References) -> SessionRefusal | None:
-    environment = found.environment_facts.get(wish.environment_id)
-    if environment is None or environment.workspace_id != wish.workspace_id:
-        return refusals.EnvironmentNotFound(wish.environment_id)
-    if environment.archived:
-        return refusals.EnvironmentArchived(wish.environment_id)
-    if isinstance(environment.config, SelfHosted):
-        kinds = [
-            kind
-            for kind, shape in (("file", FileParam), ("github_repository", RepositoryParam))
-            if any(isinstance(resource, shape) for resource in wish.resources)
-        ]
-        if kinds:
-            return refusals.SelfHostedResourcesUnsupported(kinds)
-    return None
-
-
-def _refuse_references(wish: Wish, found: References) -> SessionRefusal | None:
-    if missing := [vault_id for vault_id in wish.vault_ids if vault_id not in found.vaults]:
-        return refusals.VaultNotFound(missing[0])
-    if archived := [vault_id for vault_id in wish.vault_ids if found.vaults[vault_id]]:
-        return refusals.VaultArchived(archived[0])
-    files = [resource.file_id for resource in wish.resources if isinstance(resource, FileParam)]
-    if missing := [file_id for file_id in files if file_id not in found.files]:
-        return refusals.FileNotFound(missing)
-    stores = [resource.memory_store_id for resource in wish.resources if isinstance(resource, MemoryStoreParam)]
-    if archived := [store_id for store_id in stores if found.memory_stores.get(store_id)]:
-        return refusals.MemoryStoreArchived(archived[0])
-    if missing := [store_id for store_id in stores if store_id not in found.memory_stores]:
-        return refusals.MemoryStoreNotFound(missing[0])
-    if skill_id := found.missing_skills.get((wish.agent_id, wish.agent_version)):
-        return refusals.SkillNotFound(skill_id)
-    return None
-
-
-@lru_cache(4096)
-def _host(url: str) -> str:
-    return urlsplit(url).hostname or ""
-
-
-def _refuse_egress(wish: Wish, traits: agents.Traits, found: References) -> SessionRefusal | None:
-    networking = getattr(found.environment_facts[wish.environment_id].config, "networking", None)
-    if not isinstance(networking, Limited) or networking.allow_mcp_servers:
-        return None
-    blocked = [
-        (name, _host(url))
-        for each in (traits, *(found.traits[ref] for ref in traits.members))
-        for name, url in each.mcp_servers
-        if not networking.admits(_host(url))
-    ]
-    return refusals.McpEgressBlocked(blocked) if blocked else None
-
-
-def _refuse_rest(wish: Wish, traits: agents.Traits, found: References, policy: Policy) -> SessionRefusal | None:
-    if traits.skills and not traits.has_usable_read_tool:
-        return refusals.CreationRejected(
-            "Missing required tool: skills require the read tool to be usable (enabled and not always_deny) on the "
-            "session's `agent_toolset`"
-        )
-    if wish.budget is not None:
-        models = [traits.model_id, *traits.advisor_models, *(found.traits[ref].model_id for ref in traits.members)]
-        for model in models:
-            if not has_list_price(model, policy.priced_models):
-                return refusals.CreationRejected(
-                    f"budget: the model {model} has no public list price, so a budget cannot be kept",
-                    details={"error_code": "model_not_budgetable"},
-                )
-    try:
-        mounts.check_together(wish.resources)
-    except InvalidRequest as exc:
-        return refusals.CreationRejected(exc.message)
-    return None
+    return next(reasons(wish, found, policy), None)
 
 
 def draft(wish: Wish, found: References, now: int) -> Draft:
-    """The rows of a session that nothing stands against. InvalidRequest for a mount path that leads nowhere."""
+    """The rows of a session that nothing stands against."""
     session_id = ids.new(ids.SESSION)
-    resources, tokens = _resolve(wish.resources, to_datetime(now)) if wish.resources else ([], [])
-    body = sql.Body(
-        title=wish.title,
-        metadata=wish.metadata,
-        resources=resources,
-        vault_ids=list(wish.vault_ids),
-        budget=wish.budget,
-        agent=wish.override.body if wish.override is not None else None,
-    )
     status, wants_turn_at = ("running", now) if wish.events else ("idle", None)
     self_hosted = isinstance(found.environment_facts[wish.environment_id].config, SelfHosted)
-    return Draft(
+    made = Draft(
         session_id=session_id,
         session=(
             session_id, wish.workspace_id, now, now, status, wish.agent_id, wish.agent_version, wish.environment_id,
-            int(self_hosted), wish.deployment_id, wants_turn_at, 0, encode(body).decode(),
+            int(self_hosted), wish.deployment_id, wants_turn_at, 0,
+        ),
+        body=sql.Body(
+            title=wish.title,
+            metadata=wish.metadata,
+            vault_ids=list(wish.vault_ids),
+            budget=wish.budget,
+            agent=wish.override.body if wish.override is not None else None,
         ),
         thread=(session_id, ids.new(ids.THREAD), None, now, now, status, "{}"),
         events=[event_row(session_id, number, entry, now) for number, entry in enumerate(wish.events, 1)],
-        tokens=tokens,
     )  # fmt: skip
+    return _with_resources(made, wish, found, now) if wish.resources.given else made
 
 
-def _resolve(given: Iterable[ResourceParam], now: datetime) -> tuple[list[SessionResource], list[tuple[str, str]]]:
-    resources: list[SessionResource] = []
+def _with_resources(made: Draft, wish: Wish, found: References, now: int) -> Draft:
+    """The draft with what the session is to be given. A file twice is two copies; a store is shown as it is now."""
+    wanted, at = wish.resources, to_datetime(now)
+    stores = [found.store_facts[store_id] for store_id in wanted.memory_store_ids]
+    folders = dict(zip(wanted.memory_store_ids, mounts.slugs([(each.id, each.name) for each in stores]), strict=True))
+    resources: list[SessionResource | None] = []
+    copies: list[tuple[files.Facts, str]] = []
     tokens: list[tuple[str, str]] = []
-    for each in given:
-        if isinstance(each, RepositoryParam):
-            resource = mounts.resolve_repository(each, now)
-            resources.append(resource)
-            if each.authorization_token is not UNSET:
-                tokens.append((resource.id, each.authorization_token))
-    return resources, tokens
+    for index, (given, place) in enumerate(zip(wanted.given, wanted.places, strict=True)):
+        match given:
+            case FileParam():
+                assert place is not None
+                resources.append(None)
+                copies.append((found.file_facts[given.file_id], place))
+            case MemoryStoreParam():
+                store = found.store_facts[given.memory_store_id]
+                resources.append(mounts.new_store(given, folders[store.id], store.name, store.description))
+            case RepositoryParam():
+                assert place is not None
+                repository = mounts.new_repository(given, place, at)
+                resources.append(repository)
+                if (token := wish.tokens.get(index)) is not None:
+                    tokens.append((repository.id, token))
+    return msgspec.structs.replace(
+        made, resources=resources, copies=copies, tokens=tokens, memory_store_ids=wanted.memory_store_ids
+    )
 
 
 def event_row(session_id: str, position: int, entry: LogEntry, now: int) -> Row:
@@ -301,20 +196,42 @@ def write(tx: Tx, drafts: Sequence[Draft], policy: Policy) -> None:
     """Make the sessions: one statement a table, then wake the turn engine."""
     if not drafts:
         return
-    tx.insert(sql.INSERT, [each.session for each in drafts])
+    wanted = [(file, each.session_id) for each in drafts for file, _ in each.copies]
+    copies = iter(files.copy_many(tx, wanted) if wanted else ())
+    tx.insert(sql.INSERT, [(*each.session, encode(_body(each, copies, tx.now)).decode()) for each in drafts])
     tx.insert(sql.INSERT_THREADS, [each.thread for each in drafts])
     tx.insert(sql.APPEND, [event for each in drafts for event in each.events])
-    rows: list[tuple[Any, ...]] = [
-        (each.session_id, resource_id, policy.sealer.get().seal(token, token_place(each.session_id, resource_id)))
-        for each in drafts
-        for resource_id, token in each.tokens
-    ]
-    if rows:
-        tx.insert(sql.KEEP_TOKENS, rows)
+    attached = [(store_id, each.session_id) for each in drafts for store_id in each.memory_store_ids]
+    if attached:
+        tx.insert(sql.ATTACH_STORES, attached)
+    tokens = [(each.session_id, resource_id, token) for each in drafts for resource_id, token in each.tokens]
+    if tokens:
+        keep_tokens(tx, tokens, policy)
     if any(each.events for each in drafts):
         tx.wake(TURNS)
 
 
-def token_place(session_id: str, resource_id: str) -> str:
+def _body(draft: Draft, copies: Iterator[str], now: int) -> sql.Body:
+    """The body, with the ids of the copies in it."""
+    if not draft.resources:
+        return draft.body
+    places, at = iter(draft.copies), to_datetime(now)
+    resources = [
+        mounts.new_file(next(copies), next(places)[1], at) if each is None else each for each in draft.resources
+    ]
+    return msgspec.structs.replace(draft.body, resources=resources)
+
+
+def keep_tokens(tx: Tx, tokens: Sequence[tuple[str, str, str]], policy: Policy) -> None:
+    """Seal repository tokens, (session id, resource id, token), each to its place; one that was there is replaced."""
+    sealer = policy.sealer.get()
+    rows = [
+        (session_id, resource_id, sealer.seal(token, token_place(session_id, resource_id)))
+        for session_id, resource_id, token in tokens
+    ]
+    tx.insert(sql.KEEP_TOKENS, rows)
+
+
+def token_place(session_id: str, resource_id: str) -> Place:
     """What a repository token in a session is sealed to."""
-    return f"session_tokens/{session_id}/{resource_id}"
+    return sql.TOKENS.place(session_id, resource_id)

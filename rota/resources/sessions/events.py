@@ -15,6 +15,8 @@ from rota.base.wire import Id, Wire
 MAX_FILE_DOCUMENTS = 100
 MAX_RUBRIC = 262_144
 MAX_INITIAL_EVENTS = 50
+MAX_SENT_EVENTS = 1000
+"""In one request. Ours: a hundred thousand would keep everybody else's writes waiting for seconds."""
 DEFAULT_ITERATIONS = 3
 
 

@@ -4,7 +4,8 @@
 classes carry what was wrong, so that each of the two can say it in its own recorded words.
 """
 
-from typing import TypeAlias, final
+from collections.abc import Sequence
+from typing import Literal, TypeAlias, final
 
 from rota.base.errors import InvalidRequest, NotFound, RateLimited
 
@@ -56,7 +57,7 @@ class EnvironmentArchived(InvalidRequest):
 class SelfHostedResourcesUnsupported(InvalidRequest):
     """A self-hosted environment can mount memory stores only."""
 
-    def __init__(self, kinds: list[str]) -> None:
+    def __init__(self, kinds: Sequence[str]) -> None:
         named = " and ".join(f"`{kind}`" for kind in kinds)
         super().__init__(
             f"Self-hosted environments do not support {named} resources; only memory stores can be attached."
@@ -84,12 +85,13 @@ class VaultArchived(InvalidRequest):
 
 @final
 class FileNotFound(NotFound):
-    """Files are absent or expired."""
+    """Files are absent or expired; all of them are named."""
 
-    def __init__(self, file_ids: list[str]) -> None:
+    def __init__(self, file_ids: Sequence[str]) -> None:
         super().__init__(
             "One or more files not found. Check that each `file_id` exists and is accessible: " + ", ".join(file_ids)
         )
+        self.file_ids = file_ids
 
 
 @final
@@ -98,6 +100,7 @@ class MemoryStoreArchived(InvalidRequest):
 
     def __init__(self, memory_store_id: str) -> None:
         super().__init__(f"Memory store {memory_store_id} is archived.")
+        self.memory_store_id = memory_store_id
 
 
 @final
@@ -106,32 +109,43 @@ class MemoryStoreNotFound(NotFound):
 
     def __init__(self, memory_store_id: str) -> None:
         super().__init__(f"Memory store `{memory_store_id}` not found.")
+        self.memory_store_id = memory_store_id
 
 
 @final
 class SkillNotFound(InvalidRequest):
-    """A skill that the agent names is gone."""
+    """A skill that the agent or a member of its roster names is gone, or has lost the version that it names."""
 
-    def __init__(self, skill_id: str) -> None:
-        super().__init__(f"Skill `{skill_id}` not found.")
+    def __init__(self, skill_id: str, version: str | None) -> None:
+        self.named = f"`{skill_id}`" if version is None else f"`{skill_id}` version `{version}`"
+        super().__init__(f"Skill {self.named} not found.")
         self.skill_id = skill_id
+        self.version = version
 
 
 @final
 class McpEgressBlocked(InvalidRequest):
     """Limited networking does not let an MCP server's host through. ``servers`` are (name, host) pairs."""
 
-    def __init__(self, servers: list[tuple[str, str]]) -> None:
+    def __init__(self, servers: Sequence[tuple[str, str]]) -> None:
         named = ", ".join(f'"{name}" ({host})' for name, host in servers)
         super().__init__(
             f"MCP server host(s) blocked by environment network policy: {named}. Add these hosts to the environment's "
             "allowed_hosts, or set allow_mcp_servers=true."
         )
+        self.servers = servers
+
+
+About: TypeAlias = Literal["tools", "budget", "resources"]
 
 
 @final
 class CreationRejected(InvalidRequest):
     """Anything else that the caller can mend: mounts that overlap, a model without a price under a budget, …"""
+
+    def __init__(self, message: str, about: About, *, details: dict[str, str] | None = None) -> None:
+        super().__init__(message, details=details)
+        self.about: About = about
 
 
 @final

@@ -5,7 +5,7 @@ from typing import Any
 
 from rota.http.request import Request
 from rota.http.route import Route
-from rota.resources.sessions import actions, log, mounts, threads, wire
+from rota.resources.sessions import actions, log, mounts, resources, threads, wire
 
 
 async def create(req: Request) -> Any:
@@ -50,7 +50,30 @@ async def send_events(req: Request) -> Any:
 
 async def list_resources(req: Request) -> Any:
     """List what is mounted in a session."""
-    return await req.page(threads.list_resources, req.id, req.query)
+    return await req.page(resources.list_, req.id, req.query)
+
+
+async def add_resource(req: Request) -> Any:
+    """Mount a file in a session."""
+    return await req.write(resources.add, req.id, req.body)
+
+
+async def retrieve_resource(req: Request) -> Any:
+    """Fetch one resource."""
+    session_id, resource_id = req.params
+    return await req.read(resources.get, session_id, resource_id)
+
+
+async def update_resource(req: Request) -> Any:
+    """Give a repository another token."""
+    session_id, resource_id = req.params
+    return await req.write(resources.rotate, session_id, resource_id, req.body, req.policy)
+
+
+async def delete_resource(req: Request) -> Any:
+    """Unmount a file."""
+    session_id, resource_id = req.params
+    return await req.write(resources.remove, session_id, resource_id)
 
 
 async def list_threads(req: Request) -> Any:
@@ -72,6 +95,7 @@ async def list_thread_events(req: Request) -> Any:
 
 _route = partial(Route, dialect="proto")
 _ONE = "/v1/sessions/{session_id}"
+_RESOURCE = _ONE + "/resources/{resource_id}"
 _THREAD = _ONE + "/threads/{thread_id}"
 
 ROUTES = [
@@ -101,6 +125,22 @@ ROUTES = [
     _route(
         "GET", _ONE + "/resources", "sessions.resources.list", "List what is mounted in a session", list_resources,
         mounts.SessionResource, query=wire.ListResources, paged=True,
+    ),
+    _route(
+        "POST", _ONE + "/resources", "sessions.resources.add", "Mount a file in a session", add_resource,
+        mounts.FileResource, body=wire.AddResource, writes=True, creates=True,
+    ),
+    _route(
+        "GET", _RESOURCE, "sessions.resources.retrieve", "Retrieve what is mounted in a session", retrieve_resource,
+        mounts.SessionResource,
+    ),
+    _route(
+        "POST", _RESOURCE, "sessions.resources.update", "Give a session's repository another token", update_resource,
+        mounts.SessionResource, body=wire.UpdateResource, writes=True,
+    ),
+    _route(
+        "DELETE", _RESOURCE, "sessions.resources.delete", "Unmount a file from a session", delete_resource,
+        wire.SessionResourceDeleted, writes=True,
     ),
     _route(
         "GET", _ONE + "/threads", "sessions.threads.list", "List a session's threads", list_threads,

@@ -2,11 +2,11 @@
 
 from msgspec import Struct
 
-from rota.base.errors import NotFound
+from rota.base.errors import InvalidRequest, NotFound
 from rota.base.who import Who
 from rota.base.wire import encode
 from rota.resources.sessions import sql
-from rota.resources.sessions.drafts import AgentRef
+from rota.resources.sessions.reasons import AgentRef
 from rota.resources.sessions.wire import Status
 from rota.store.tx import Row, Tx
 
@@ -34,6 +34,14 @@ def find(tx: Tx, who: Who, session_id: str) -> Stored:
     if row is None:
         raise NotFound(f"Session `{session_id}` not found.")
     return stored(row)
+
+
+def find_live(tx: Tx, who: Who, session_id: str) -> Stored:
+    """The same, of a session that may still be changed. NotFound, or InvalidRequest for one that has ended."""
+    session = find(tx, who, session_id)
+    if session.archived_at is not None or session.status == "terminated":
+        raise InvalidRequest(f"Cannot modify archived session: {session.id}")
+    return session
 
 
 def stored(row: Row) -> Stored:

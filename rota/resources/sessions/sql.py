@@ -8,6 +8,7 @@ from rota.base.wire import Metadata, encode
 from rota.resources.agents.sql import VersionBody
 from rota.resources.sessions.mounts import SessionResource
 from rota.resources.sessions.wire import Budget, OutcomeEvaluation, Usage
+from rota.store.sealed import SealedColumn
 from rota.store.tx import Insert, Listing, Query, Row
 
 _COLUMNS = """id, created_at, updated_at, archived_at, status, agent_id, agent_version, environment_id, deployment_id,
@@ -58,8 +59,17 @@ APPEND = Insert(
         "body": "text",
     },
 )
+TOKENS = SealedColumn("session_tokens", "session_id", "resource_id")
 KEEP_TOKENS = Insert(
-    "Keep sealed repository tokens.", "session_tokens", {"session_id": "text", "resource_id": "text", "sealed": "bytea"}
+    "Keep sealed repository tokens; a new one takes the place of the old.",
+    "session_tokens",
+    {"session_id": "text", "resource_id": "text", "sealed": "bytea"},
+    suffix="ON CONFLICT (session_id, resource_id) DO UPDATE SET sealed = excluded.sealed",
+)
+ATTACH_STORES = Insert(
+    "Note which memory stores sessions have.",
+    "session_memory_stores",
+    {"memory_store_id": "text", "session_id": "text"},
 )
 GET = Query(
     "One session of a workspace.", f"SELECT {_COLUMNS} FROM sessions WHERE id = :id AND workspace_id = :workspace_id"

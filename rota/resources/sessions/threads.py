@@ -1,4 +1,4 @@
-"""Threads of a session, and what is mounted in it: reading (contract, threads and resources)."""
+"""Threads of a session: reading (contract, threads)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from rota.resources.agents import actions as agents
 from rota.resources.agents.wire import ThreadAgent
 from rota.resources.sessions import sql
 from rota.resources.sessions.rows import Stored, find
-from rota.resources.sessions.wire import ListResources, ListThreadEvents, ListThreads, Stats, Thread
+from rota.resources.sessions.wire import ListThreadEvents, ListThreads, Stats, Thread
 from rota.store.tx import Found, Row, Tx, page
 
 
@@ -50,15 +50,6 @@ def list_events(
         parameters["thread_id"] = thread_id
     found = page(tx, listing, limit=query.limit, position=position, order=query.order, filters=None, **parameters)
     return found.map(sql.to_event)
-
-
-def list_resources(tx: Tx, who: Who, position: Position | None, session_id: str, query: ListResources) -> Found:
-    """A page of what is mounted, in order of attachment. The list lives in one row, so a place in it is an index."""
-    resources = find(tx, who, session_id).body.resources
-    start = position.at if position is not None else 0
-    end = start + query.limit
-    onward = Position(end, "", "asc") if end < len(resources) else None
-    return Found(resources[start:end], onward)
 
 
 def _agent(tx: Tx, session: Stored) -> ThreadAgent:

@@ -9,8 +9,13 @@ from rota.base.wire import Echo, Id, ListQuery, Metadata, MetadataPatch, Wire
 from rota.resources.agents.multiagent import Version
 from rota.resources.agents.tools import ToolIn
 from rota.resources.agents.wire import AgentParam, AgentWithOverrides, McpServerIn, SessionAgent, ThreadAgent
-from rota.resources.sessions.events import MAX_INITIAL_EVENTS, InboundEvent, SessionInitialEvent
-from rota.resources.sessions.mounts import ResourceParam, SessionResource
+from rota.resources.sessions.events import (
+    MAX_INITIAL_EVENTS,
+    MAX_SENT_EVENTS,
+    InboundEvent,
+    SessionInitialEvent,
+)
+from rota.resources.sessions.mounts import MountPath, ResourceParam, SessionResource, Token
 
 Status: TypeAlias = Literal["rescheduling", "running", "idle", "terminated"]
 EventType: TypeAlias = Literal[
@@ -205,6 +210,26 @@ class ListResources(ListQuery):
     limit: Annotated[int, Meta(ge=1, le=1000)] = 1000
 
 
+class AddResource(Wire):
+    """Body of ``POST /v1/sessions/{id}/resources``: a file. The other kinds are attached when a session is created."""
+
+    type: Literal["file"]
+    file_id: Id
+    mount_path: MountPath | None | UnsetType = UNSET
+
+
+class UpdateResource(Wire):
+    """Body of ``POST /v1/sessions/{id}/resources/{resource_id}``: a new token for a repository."""
+
+    authorization_token: Token
+
+
+class SessionResourceDeleted(Struct, tag="session_resource_deleted", tag_field="type", frozen=True):
+    """What the removal of a resource answers."""
+
+    id: str
+
+
 class ListEvents(ListQuery):
     """Query of ``GET /v1/sessions/{id}/events``; the time filters compare ``processed_at``."""
 
@@ -227,7 +252,7 @@ class ListThreadEvents(ListQuery):
 class SendEvents(Wire):
     """Body of ``POST /v1/sessions/{id}/events``."""
 
-    events: Annotated[list[InboundEvent], Meta(min_length=1)]
+    events: Annotated[list[InboundEvent], Meta(min_length=1, max_length=MAX_SENT_EVENTS)]
 
 
 class Event(Struct, frozen=True):

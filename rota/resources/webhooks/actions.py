@@ -201,7 +201,7 @@ def _edge(tx: Tx, owner: Owner, endpoint_id: str, name: str) -> Stored:
 def _new_secret(tx: Tx, endpoint_id: str, policy: Policy) -> str:
     """A secret of 32 random bytes, in the form that Standard Webhooks gives it, kept sealed."""
     secret = "whsec_" + b64encode(secrets.token_bytes(32)).decode()
-    secret_id = ids.new(ids.WEBHOOK_SECRET)
+    secret_id = ids.new(ids.WEBHOOK_SIGNER)
     sealed = policy.sealer.get().seal(secret, sql.SECRETS_AT_REST.place(endpoint_id, secret_id))
     tx.insert(sql.KEEP_SECRET, [(endpoint_id, secret_id, sealed)])
     return secret

@@ -25,9 +25,10 @@ from rota.base.policy import Policy
 from rota.base.who import Who
 from rota.base.wire import encode
 from rota.queue import outbox
+from rota.queue.chore import Chore, Tools
 from rota.queue.outbox import Announcement
 from rota.resources.webhooks import sql
-from rota.resources.webhooks.events import ORGANIZATION, parent_key
+from rota.resources.webhooks.events import ORGANIZATION, beside
 from rota.resources.webhooks.sql import DeliveryBody, Stored
 from rota.resources.webhooks.wire import Delivery, ListDeliveries, Outcome
 from rota.store.tx import Found, Row, Tx, page
@@ -82,11 +83,10 @@ def envelope(announcement: Announcement) -> str:
     data = {"type": announcement.event, "id": announcement.resource_id, "organization_id": announcement.organization_id}
     if announcement.event not in ORGANIZATION:
         data["workspace_id"] = announcement.workspace_id
-    extra = parent_key(announcement.event)
-    if extra is not None and announcement.parent_id is not None:
-        data[extra] = announcement.parent_id
     moment = to_datetime(announcement.created_at)
-    return encode({"type": "event", "id": announcement.id, "created_at": moment, "data": data}).decode()
+    return encode(
+        {"type": "event", "id": announcement.id, "created_at": moment, "data": data | announcement.data}
+    ).decode()
 
 
 def share_out(tx: Tx, policy: Policy, organization_id: str | None = None) -> int:
@@ -152,9 +152,15 @@ def claim(tx: Tx, policy: Policy, endpoint_id: str, limit: int) -> list[Claimed]
         body = sql.delivery_body_of(text)
         claimed.append(
             Claimed(
-                id=delivery_id, endpoint_id=endpoint_id, claim=mark, url=endpoint.body.url, event_id=body.event_id,
-                payload=body.payload, attempts=attempts, secrets=secrets,
-            )  # fmt: skip
+                id=delivery_id,
+                endpoint_id=endpoint_id,
+                claim=mark,
+                url=endpoint.body.url,
+                event_id=body.event_id,
+                payload=body.payload,
+                attempts=attempts,
+                secrets=secrets,
+            )
         )
     return claimed
 
@@ -255,7 +261,7 @@ def test(tx: Tx, who: Who, endpoint: Stored) -> Delivery:
         workspace_id=endpoint.workspace_id or "",
         event=event,
         resource_id="test",
-        parent_id="test" if parent_key(event) else None,
+        data={extra: "test"} if (extra := beside(event)) is not None else {},
     )
     text = sql.to_text(DeliveryBody(event_id=announcement.id, payload=envelope(announcement)))
     row = _row(tx, endpoint.id, text)
@@ -264,9 +270,16 @@ def test(tx: Tx, who: Who, endpoint: Stored) -> Delivery:
     return get(tx, endpoint, row[0])
 
 
-def forget(tx: Tx) -> int:
+async def forget(tools: Tools) -> int:
     """Forget deliveries that ended long ago, some at a time; how many."""
+    return await tools.db.write(_forget)
+
+
+def _forget(tx: Tx) -> int:
     return tx.run(sql.FORGET, before=tx.now - KEPT, limit=1000)
+
+
+CHORES: Final = [Chore("webhooks.forget", 600.0, forget)]
 
 
 def _row(tx: Tx, endpoint_id: str, text: str) -> Row:

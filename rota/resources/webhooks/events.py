@@ -37,8 +37,8 @@ ORGANIZATION: frozenset[str] = frozenset(get_args(OrganizationEvent))
 WORKSPACE: frozenset[str] = frozenset(get_args(WorkspaceEvent))
 
 
-def parent_key(event: str) -> str | None:
-    """The extra member of an event's ``data`` that names what its subject belongs to; None for most (contract, envelope)."""
+def beside(event: str) -> str | None:
+    """The member of an event's ``data`` that names what its subject belongs to; None for most (contract, envelope)."""
     if event.startswith("session.thread_"):
         return "session_thread_id"
     return "vault_id" if event.startswith("vault_credential.") else None

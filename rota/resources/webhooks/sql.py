@@ -6,6 +6,7 @@ from msgspec import Struct
 from rota.base.clock import to_datetime, to_datetime_or_none
 from rota.base.wire import encode
 from rota.resources.webhooks.wire import Delivery, Endpoint, Outcome
+from rota.store.sealed import SealedColumn
 from rota.store.tx import Insert, Listing, Query, Row
 
 _COLUMNS = "id, created_at, updated_at, workspace_id, state, failures, failing_since, body"
@@ -66,6 +67,7 @@ GET_ENABLED = Query(
 )
 DELETE = Query("Remove an endpoint.", "DELETE FROM webhook_endpoints WHERE id = :id")
 
+SECRETS_AT_REST = SealedColumn("webhook_secrets", "endpoint_id", "id")
 KEEP_SECRET = Insert(
     "Keep a sealed signing secret.", "webhook_secrets", {"endpoint_id": "text", "id": "text", "sealed": "bytea"}
 )
@@ -215,5 +217,3 @@ def to_delivery(row: Row) -> Delivery:
 def to_text(body: Body | DeliveryBody) -> str:
     """A ``body`` column."""
     return encode(body).decode()
-
-

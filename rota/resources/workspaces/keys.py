@@ -154,6 +154,7 @@ def get(tx: Tx, who: Who, key_id: str) -> ApiKey:
 
 def list_(tx: Tx, who: Who, query: ListApiKeys) -> ApiKeyList:
     """A page of API keys, newest first. No key has a user for its creator, so that filter leaves none."""
+    position = neighbour(query, lambda key_id: _row(tx, who, key_id)[1])
     if query.created_by_user_id:
         return ApiKeyList(data=[], has_more=False, first_id=None, last_id=None)
     filters: dict[str, Any] = {"scope": "workspace", "workspace_id": query.workspace_id}
@@ -163,7 +164,6 @@ def list_(tx: Tx, who: Who, query: ListApiKeys) -> ApiKeyList:
         filters["workspace_id"] = who.workspace_id
     if query.status is not None:
         filters[query.status] = tx.now
-    position = neighbour(query, lambda key_id: _row(tx, who, key_id)[1])
     found = page(
         tx, sql.LIST_KEYS, limit=query.limit, position=position, filters=filters, organization_id=who.organization_id
     )

@@ -1,0 +1,244 @@
+"""Real things for the matrix: workspaces with keys, and in each of them one of whatever the route table has a noun for.
+
+A noun is a path parameter (``agent`` for ``{agent_id}``). Most things are made by the POST on their collection, with the
+least body that its Struct takes; ``MAKERS`` has those that come about otherwise, ``BODIES`` the routes whose bodies must
+say more, ``FILLERS`` what makes rows in lists whose rows have no path of their own.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, TypeAlias
+from urllib.parse import quote
+
+from rota import api as table
+from rota.http.route import Route
+from rota.resources.workspaces import keys
+from rota.store.tx import Tx
+from tests.api import HELLO, KEY, Api, Response
+from tests.forms import encode, file
+from tests.security.references import smallest
+
+ROUTES: list[Route] = [
+    route for route in table.ROUTES if route.name not in ("sessions.resources.add", "sessions.resources.delete")
+]
+"""All but those that want a file, of which there are none yet."""
+ROUTE = {route.name: route for route in ROUTES}
+Params: TypeAlias = dict[str, str]
+"""Path parameters by name."""
+_numbers = count(1)
+
+
+def noun_of(parameter: str) -> str:
+    """What a path parameter names."""
+    return parameter.removesuffix("_id")
+
+
+def prefixes() -> dict[str, str]:
+    """Of each noun in the table: the path that ends in it. Fails if two paths name different things alike."""
+    found: dict[str, str] = {}
+    for route in ROUTES:
+        parts = route.path.split("/")
+        for index, part in enumerate(parts):
+            if part.startswith("{"):
+                prefix = "/".join(parts[: index + 1]).removeprefix("/rota")  # our own routes are about the same things
+                assert found.setdefault(noun_of(part[1:-1]), prefix) == prefix, prefix
+    return found
+
+
+PREFIXES = prefixes()
+
+
+def parents(noun: str) -> set[str]:
+    """The path parameters above a noun."""
+    return {part[1:-1] for part in PREFIXES[noun].split("/")[:-1] if part.startswith("{")}
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A request's body: its bytes, and the headers that go with them."""
+
+    raw: bytes = b""
+    headers: tuple[tuple[str, str], ...] = (("content-type", "application/json"),)
+
+    @staticmethod
+    def json(body: Any) -> "Sent":
+        """A body in JSON."""
+        return Sent(json.dumps(body).encode())
+
+
+NO_BODY = Sent()
+
+
+def fill_path(path: str, params: Params) -> str:
+    """The path with its parameters put in, percent-encoded."""
+    parts = [quote(params[part[1:-1]], safe="") if part.startswith("{") else part for part in path.split("/")]
+    return "/".join(parts)
+
+
+@dataclass
+class Home:
+    """A workspace, its key and its organization's admin key; makes things as they are asked for."""
+
+    api: Api
+    organization_id: str
+    workspace_id: str
+    key: str
+    admin: str
+    _one: dict[str, Params] = field(default_factory=dict[str, Params])
+
+    def __post_init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Make everything anew from now on."""
+        self._one = {"workspace": {"workspace_id": self.workspace_id}}
+
+    def key_for(self, route: Route) -> str:
+        """The key that opens all of this organization that the route is about."""
+        return self.key if route.access == "workspace" else self.admin
+
+    def ask(self, route: Route, params: Params, sent: Sent | None = None, **more: Any) -> Response:
+        """A request for a route with the key that it wants; with a body that it takes, unless one is given."""
+        more.setdefault("key", self.key_for(route))
+        sent = sent or self.body(route)
+        headers = dict(sent.headers) | more.pop("headers", {})
+        path = fill_path(route.path, params)
+        return self.api.run(self.api.call(route.method, path, raw=sent.raw, headers=headers, **more))
+
+    def body(self, route: Route) -> Sent:
+        """A body that the route takes, with things of this workspace in it."""
+        if (make := BODIES.get(route.name)) is not None:
+            made = make(self)
+            return made if isinstance(made, Sent) else Sent.json(made)
+        return Sent() if route.body is None else Sent.json(smallest(route.body, self.real))
+
+    def real(self, noun: str) -> str:
+        """The id of this workspace's thing of a kind: always the same one."""
+        return list(self.params(noun).values())[-1] if noun in PREFIXES else f"{noun}_01{'A' * 22}"
+
+    def params(self, noun: str) -> Params:
+        """The path parameters that lead to this workspace's thing of a kind: always the same one."""
+        if noun not in self._one:
+            self._one[noun] = self.fresh(noun)
+        return self._one[noun]
+
+    def fresh(self, noun: str, above: Params | None = None) -> Params:
+        """A new thing of a kind, below ``above`` if that is given, else below new things."""
+        prefix = PREFIXES[noun]
+        *parents, own = [part[1:-1] for part in prefix.split("/") if part.startswith("{")]
+        if above is None:
+            above = self.fresh(noun_of(parents[-1])) if parents else {}
+        make = MAKERS.get(noun, _post)
+        return {**{name: above[name] for name in parents}, own: make(self, prefix, above)}
+
+    def fresh_for(self, route: Route) -> Params:
+        """New things for all of a route's path parameters."""
+        return self.fresh(noun_of(route.parameters[-1])) if route.parameters else {}
+
+
+def furnished(api: Api) -> Home:
+    """The workspace that ``api`` begins with."""
+    admin = api.write(lambda tx: keys.create(tx, api.who.organization_id)).key
+    return Home(api, api.who.organization_id, api.who.workspace_id, KEY, admin)
+
+
+def _post(home: Home, prefix: str, above: Params) -> str:
+    path = prefix.rpartition("/")[0]
+    [route] = [route for route in ROUTES if route.method == "POST" and route.path == path]
+    return home.ask(route, above).ok()["id"]
+
+
+Maker: TypeAlias = Callable[[Home, str, Params], str]
+
+
+def _api_key(home: Home, _prefix: str, _above: Params) -> str:
+    def make(tx: Tx) -> str:
+        return keys.create(tx, home.organization_id, workspace_id=home.workspace_id).id
+
+    return home.api.write(make)
+
+
+def _deployment_run(home: Home, _prefix: str, _above: Params) -> str:
+    return home.ask(ROUTE["deployments.run"], home.fresh("deployment")).ok()["id"]
+
+
+def _thread(home: Home, _prefix: str, above: Params) -> str:
+    return home.ask(ROUTE["sessions.threads.list"], above).ok()["data"][0]["id"]
+
+
+def _resource(home: Home, _prefix: str, above: Params) -> str:
+    return home.ask(ROUTE["sessions.resources.list"], above).ok()["data"][0]["id"]
+
+
+def _memory_version(home: Home, _prefix: str, above: Params) -> str:
+    """A version that is not the current one, which may be redacted."""
+    memory = home.ask(ROUTE["memory_stores.memories.create"], above).ok()
+    home.ask(
+        ROUTE["memory_stores.memories.update"], {**above, "memory_id": memory["id"]}, Sent.json({"content": "new"})
+    )
+    return memory["memory_version_id"]
+
+
+MAKERS: dict[str, Maker] = {
+    "api_key": _api_key,
+    "deployment_run": _deployment_run,
+    "memory_version": _memory_version,
+    "resource": _resource,
+    "thread": _thread,
+}
+"""Nouns whose things come about otherwise than by a POST on their collection."""
+
+
+def _named() -> str:
+    return f"thing-{next(_numbers):06}"
+
+
+REPOSITORIES = [
+    {"type": "github_repository", "url": f"https://github.com/acme/site{n}", "authorization_token": "t"}
+    for n in range(2)
+]
+
+
+def _session(home: Home) -> Any:
+    return {"agent": home.real("agent"), "environment_id": home.real("environment"), "resources": REPOSITORIES}
+
+
+def _file() -> Sent:
+    raw, content_type = encode([file(_named().encode())])
+    return Sent(raw, (("content-type", content_type),))
+
+
+BODIES: dict[str, Callable[[Home], Any]] = {
+    "agents.create": lambda _: {
+        "name": "Clerk", "model": "claude-opus-5-5", "tools": [{"type": "agent_toolset_20260401"}],
+    },
+    "environments.create": lambda _: {"name": _named()},
+    "files.upload": lambda _: _file(),
+    "organizations.workspaces.create": lambda _: {"name": _named()},
+    "sessions.create": _session,
+    "sessions.events.send": lambda _: {"events": HELLO},
+    "memory_stores.update": lambda _: {"name": "Notes"},
+    "memory_stores.memories.update": lambda _: {"content": "another text"},
+    "memory_stores.memories.create": lambda _: {"path": f"/{_named()}", "content": "text"},
+}  # fmt: skip
+"""Routes that need more than the least body: a name that is not taken, an event that an idle session takes."""
+
+
+def _versions(home: Home, params: Params) -> None:
+    for number in range(2):
+        home.ask(ROUTE["agents.update"], params, Sent.json({"name": f"Clerk {number}"})).ok()
+
+
+def _events(home: Home, params: Params) -> None:
+    for _ in range(2):
+        home.ask(ROUTE["sessions.events.send"], {"session_id": params["session_id"]}).ok()
+
+
+FILLERS: dict[str, Callable[[Home, Params], None]] = {
+    "agents.versions.list": _versions,
+    "sessions.events.list": _events,
+    "sessions.threads.events.list": _events,
+}
+"""What makes rows in lists whose rows have no path of their own; ``params`` lead to the list."""

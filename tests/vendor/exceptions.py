@@ -1,0 +1,201 @@
+"""Requests of the vendor's suites that a server which keeps to the contract must refuse, and what is wrong with each.
+
+The suites are generated for a mock that reads no values: they send ``limit=0``, a cursor called ``page``, a region called
+``inference_geo``. Here each such value is named, with the refusal that it must meet and a cure. The plug-in sends the
+request as it is written, insists on that refusal, cures that one value, and sends it again, until every step is done; then
+the test must pass. So an exception that is no longer needed is found out, and everything else in the request is proven.
+A step without a cure is about the answer: the test must fail as it says.
+
+Used by the plug-in too, so it needs nothing but the standard library.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+
+@dataclass
+class Request:
+    """What of a request a cure may change. ``path`` begins with ``/v1``; ``body`` is empty where none is sent."""
+
+    path: str
+    query: dict[str, Any]
+    body: dict[str, Any]
+
+
+Cure: TypeAlias = Callable[[Request], None]
+"""Changes a request in place."""
+
+
+class Step(NamedTuple):
+    """One value that must be refused: why, in which words, and what to send instead."""
+
+    reason: str
+    refusal: str
+    """A regular expression, to be found in the text of the client's error, or of the one that ends the test."""
+    cure: Cure | None
+
+
+class Case(NamedTuple):
+    """The steps of some tests: those whose ``folder/file::function`` matches, in the versions that match."""
+
+    tests: str
+    versions: str
+    steps: tuple[Step, ...]
+
+
+def _without(name: str) -> Cure:
+    def cure(request: Request) -> None:
+        request.query.pop(name, None)
+        request.body.pop(name, None)
+
+    return cure
+
+
+def _in_query(**values: Any) -> Cure:
+    return lambda request: request.query.update(values)
+
+
+def _in_body(**values: Any) -> Cure:
+    return lambda request: request.body.update(values)
+
+
+def _in_path(old: str, new: str) -> Cure:
+    def cure(request: Request) -> None:
+        request.path = request.path.replace(old, new)
+
+    return cure
+
+
+def _use_every_server(request: Request) -> None:
+    servers = [server["name"] for server in request.body["mcp_servers"]]
+    tools = [{"type": "mcp_toolset", "mcp_server_name": name} for name in servers]
+    request.body["tools"] = [*request.body["tools"], *tools]
+
+
+def _real_region(request: Request) -> None:
+    request.body["model"] = {**request.body["model"], "inference_geo": "us"}
+
+
+CONTENT = "It is here."
+"""Of the seed's memory."""
+DIGEST = hashlib.sha256(CONTENT.encode()).hexdigest()
+
+_ANY = r".*"
+_NO_LIMIT = Step("a limit of 0", r"limit: must be greater than or equal to 1", _without("limit"))
+_NO_CURSOR = Step("a cursor called `page`", r"invalid page cursor", _without("page"))
+_NO_VERSION = Step("version 0 of an agent", r"version: must be greater than or equal to 1", _without("version"))
+_NO_AGENT_VERSION = Step(
+    "version 0 of an agent", r"agent_version: must be greater than or equal to 1", _without("agent_version")
+)
+_USED_SERVERS = Step("an MCP server that no tool uses", r"is not referenced by any mcp_toolset", _use_every_server)
+_REAL_REGION = Step("a region called `inference_geo`", r'"inference_geo" is not a valid value', _real_region)
+_NO_NEW_VAULTS = Step(
+    "vaults for a session that exists already", r"vault_ids: cannot be changed", _without("vault_ids")
+)
+_NO_STATUS = Step(
+    "a status together with archived ones",
+    r"include_archived: cannot be set together with status",
+    _without("include_archived"),
+)
+_NO_TYPES = Step("an event type called `string`", r'types\[0\]: "string" is not a valid value', _without("types"))
+_NULL_DESCRIPTION = Step(
+    "an environment's description, which is null since",
+    r"isinstance\(None, str\)|Data returned by API invalid for expected schema",
+    None,
+)
+
+_ABSOLUTE_PATH = Step("a memory's path without a `/`", r"path: must start with /", _in_body(path="/P"))
+_FOLDER = Step(
+    "a path prefix that is no folder",
+    r"path_prefix must be segment-aligned",
+    _in_query(path_prefix="/orders/"),
+)
+_DEPTH = Step("a depth of 0 below a prefix", r"depth must be", _in_query(depth=1))
+_DIGEST_OF_OLD = Step(
+    "a digest called `expected_content_sha256`",
+    r"expected_content_sha256: must be 64 characters",
+    _in_query(expected_content_sha256=DIGEST),
+)
+_CONTENT = Step(
+    "a change of a memory that changes nothing",
+    r"at least one of content or path must be provided",
+    _in_body(content="content"),
+)
+_PRECONDITION = {"type": "content_sha256", "content_sha256": DIGEST}
+_MALFORMED_DIGEST = Step(
+    "a digest called `content_sha256`", r"content_sha256: must be 64 characters", _in_body(precondition=_PRECONDITION)
+)
+_OTHER_DIGEST = Step(
+    "a digest of another content", r"precondition content_sha256 failed", _in_body(precondition=_PRECONDITION)
+)
+_NAME = Step(
+    "a change of a store that changes nothing",
+    r"at least one of name, description, or metadata must be provided",
+    _in_body(name="x"),
+)
+
+_NO_MODEL = Step("the limits of a model called `model`", r"The model model has no rate limits", _without("model"))
+_NO_OUTSIDE_KEY = Step(
+    "a key that is held elsewhere", r"external_key_id: keys held outside are not supported", _without("external_key_id")
+)
+_NO_PROFILE = Step("a user profile", r"user_profile_id: user profiles are not supported", _without("user_profile_id"))
+_ONE_WAY = Step("a list walked both ways at once", r"give after_id or before_id, not both", _without("before_id"))
+_NO_NEIGHBOUR = Step(
+    "a neighbour called `after_id`", r"after_id: (API key|Workspace) `?after_id`? not found", _without("after_id")
+)
+
+CASES = (
+    Case(r"organization/test_rate_limits.py::test_method_list_with_all_params", _ANY, (_NO_MODEL, _NO_CURSOR)),
+    Case(r"workspaces/test_rate_limits.py::test_method_list_with_all_params", _ANY, (_NO_CURSOR,)),
+    Case(r"organization/test_workspaces.py::test_method_(create|update)_with_all_params", r"1\..*", (_NO_OUTSIDE_KEY,)),
+    Case(
+        r"organization/test_workspaces.py::test_method_(create|update)_with_all_params",
+        _ANY,
+        (_NO_OUTSIDE_KEY, _NO_PROFILE),
+    ),
+    Case(
+        r"organization/test_(workspaces|api_keys).py::test_method_list_with_all_params", _ANY, (_ONE_WAY, _NO_NEIGHBOUR)
+    ),
+    Case(
+        r"memory_stores/test_memories.py::test_method_list_with_all_params",
+        _ANY,
+        (_NO_LIMIT, _FOLDER, _DEPTH, _NO_CURSOR),
+    ),
+    Case(r"memory_stores/test_memories.py::test_method_delete_with_all_params", _ANY, (_DIGEST_OF_OLD,)),
+    Case(r"memory_stores/test_memories.py::test_(?!path)\w+_create(_with_all_params)?", r"[01]\..*", (_ABSOLUTE_PATH,)),
+    Case(
+        r"memory_stores/test_memories.py::test_method_update_with_all_params",
+        r"[01]\..*",
+        (_ABSOLUTE_PATH, _MALFORMED_DIGEST),
+    ),
+    Case(r"memory_stores/test_memories.py::test_method_update_with_all_params", _ANY, (_OTHER_DIGEST,)),
+    Case(r"memory_stores/test_memories.py::test_(?!path)\w+_update", _ANY, (_CONTENT,)),
+    Case(r"beta/test_memory_stores.py::test_(?!path)\w+_update", _ANY, (_NAME,)),
+    Case(r"sessions/test_events.py::test_method_list_with_all_params", r"0\..*", (_NO_LIMIT, _NO_TYPES, _NO_CURSOR)),
+    Case(
+        r"beta/test_environments.py::test_(method|raw_response|streaming_response)_create",
+        r"0\..*",
+        (_NULL_DESCRIPTION,),
+    ),
+    Case(r"beta/test_environments.py::test_method_list_with_all_params", _ANY, (_NO_CURSOR,)),
+    Case(r"beta/test_sessions.py::test_method_list_with_all_params", _ANY, (_NO_AGENT_VERSION, _NO_LIMIT, _NO_CURSOR)),
+    Case(r"beta/test_deployments.py::test_method_list_with_all_params", _ANY, (_NO_LIMIT, _NO_CURSOR, _NO_STATUS)),
+    Case(r".*::test_method_list_with_all_params", _ANY, (_NO_LIMIT, _NO_CURSOR)),
+    Case(r"beta/test_agents.py::test_method_retrieve_with_all_params", _ANY, (_NO_VERSION,)),
+    Case(r"beta/test_agents.py::test_method_create_with_all_params", _ANY, (_USED_SERVERS,)),
+    Case(r"beta/test_agents.py::test_method_update_with_all_params", _ANY, (_REAL_REGION, _USED_SERVERS)),
+    Case(r"beta/test_sessions.py::test_method_update_with_all_params", _ANY, (_NO_NEW_VAULTS,)),
+)
+"""The first that matches counts."""
+
+
+def steps_of(test: str, version: str) -> tuple[Step, ...]:
+    """The steps of a test, by its node id, in a version of the client; none for most."""
+    name = re.sub(r"^(?:\w+/)*?(\w+/\w+\.py)::(?:\w+::)?(\w+)(?:\[.*)?$", r"\1::\2", test)
+    for case in CASES:
+        if re.fullmatch(case.tests, name) and re.fullmatch(case.versions, version):
+            return case.steps
+    return ()

@@ -1,0 +1,57 @@
+"""The database of a live server, brought back to a seed from beside it.
+
+Promises: one short transaction, and none at all when nobody has committed since the last; what the server remembers stays
+true, because ids of the seed are never given to anything else and versions in it are the first ones.
+Used by the plug-in too, so it needs nothing but the standard library.
+"""
+
+import sqlite3
+from hashlib import sha256
+from typing import Any
+
+_KEPT = {"installation", "migrations", "stamps"}
+"""Tables that say how the server is installed, or only ever count on."""
+
+
+class Ground:
+    """The database of one live server, and the copy of its tables that it is brought back to."""
+
+    def __init__(self, database: str, seed: str, key: str) -> None:
+        self._digest = sha256(key.encode()).hexdigest()
+        self._connection = sqlite3.connect(database, isolation_level=None, uri=True)
+        for pragma in ("busy_timeout = 10000", "synchronous = OFF"):
+            self._connection.execute(f"PRAGMA {pragma}")
+        self._connection.execute("ATTACH ? AS seed", (f"file:{seed}?mode=ro&immutable=1",))
+        # What carries a trigger is append-only: its rows stay as they are by promise, and more of them harm nobody.
+        self._tables = [
+            name
+            for (name,) in self._connection.execute(
+                """SELECT name FROM seed.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'
+                   AND name NOT IN (SELECT tbl_name FROM seed.sqlite_master WHERE type = 'trigger') ORDER BY name"""
+            )
+            if name not in _KEPT
+        ]
+        self._state: tuple[Any, bool] = (None, False)
+
+    def restore(self, *, admin: bool = False) -> None:
+        """Bring the tables back, if anyone has committed since the last time; make the callers' key what it must be."""
+        [number] = self._connection.execute("PRAGMA data_version").fetchone()
+        if (number, admin) == self._state:
+            return
+        self._connection.execute("BEGIN IMMEDIATE")
+        for table in self._tables:
+            self._connection.execute(f"DELETE FROM main.{table}")
+            self._connection.execute(f"INSERT INTO main.{table} SELECT * FROM seed.{table}")
+        if admin:
+            self._connection.execute(
+                "UPDATE main.keys SET scope = 'admin', workspace_id = NULL WHERE digest = ?", (self._digest,)
+            )
+        if admin != self._state[1]:  # the server remembers keys until it is told
+            self._connection.execute("UPDATE main.stamps SET value = value + 1 WHERE topic = 'keys'")
+        self._connection.execute("COMMIT")
+        [number] = self._connection.execute("PRAGMA data_version").fetchone()
+        self._state = (number, admin)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._connection.close()

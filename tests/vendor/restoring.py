@@ -1,0 +1,149 @@
+"""A plug-in for the vendor's pytest: before each test the server's database holds the seed again, and nothing else.
+
+Loaded with ``-p restoring`` into an environment that has nothing of ours, so it uses the standard library, pytest and the
+client alone. Each test process (xdist's ``gw0``, ``gw1``, …) has a server of its own, from the JSON list in
+``SUITE_SERVERS``.
+
+Promises: the suite's files stay as they are, and so does every request but those that ``exceptions`` names; tests that
+their authors skip because of their mock server do run; what was collected and what came of it, with the exception that
+ended a test, are lines of JSON in the file ``SUITE_REPORT``.
+"""
+
+import copy
+import json
+import os
+import re
+from collections.abc import Generator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import exceptions
+import families
+import pytest
+from anthropic import APIStatusError
+from anthropic._base_client import AsyncAPIClient, SyncAPIClient
+from ground import Ground
+
+_MOCKS = re.compile(r"prism|buildURL drops|hitting prod")
+"""Reasons for a skip that are about the vendor's mock server."""
+
+_IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+_VERSION = version("anthropic")
+
+
+class Walk:
+    """One test's way through the steps of its exception; most tests have none."""
+
+    def __init__(self, test: str) -> None:
+        self._left = list(exceptions.steps_of(test, _VERSION))
+        self.done: list[str] = []
+
+    @property
+    def undone(self) -> list[str]:
+        """Reasons that nothing has borne out so far."""
+        return [step.reason for step in self._left]
+
+    def cured(self, options: Any, error: APIStatusError) -> Any:
+        """The request with the next value cured, if the error is the one that this value must meet; else None."""
+        if not self._left or self._left[0].cure is None or not re.search(self._left[0].refusal, str(error)):
+            return None
+        step = self._left.pop(0)
+        body = copy.deepcopy(options.json_data)
+        request = exceptions.Request(options.url, dict(options.params or {}), body if isinstance(body, dict) else {})
+        step.cure(request)
+        self.done.append(step.reason)
+        body = request.body if isinstance(body, dict) else body
+        return options.model_copy(update={"url": request.path, "params": request.query, "json_data": body})
+
+    def end(self, why: str) -> bool:
+        """Whether a test that ends with this error has done so by its last step."""
+        if [step.cure for step in self._left] != [None] or not re.search(self._left[0].refusal, why):
+            return False
+        self.done.append(self._left.pop().reason)
+        return True
+
+
+def _number() -> int:
+    return int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+
+
+_server: dict[str, str] = json.loads(os.environ["SUITE_SERVERS"])[_number()]
+os.environ["TEST_API_BASE_URL"] = _server["url"]  # the suite reads it when its modules are imported
+_ground: Ground | None = None
+_walk = Walk("")
+
+
+def pytest_configure() -> None:
+    """Stand between the tests and the client's one door."""
+    ask, ask_async = SyncAPIClient.request, AsyncAPIClient.request
+
+    def request(self: Any, cast_to: Any, options: Any, **more: Any) -> Any:
+        while True:
+            try:
+                return ask(self, cast_to, options, **more)
+            except APIStatusError as error:
+                if (cured := _walk.cured(options, error)) is None:
+                    raise
+                options = cured
+
+    async def request_async(self: Any, cast_to: Any, options: Any, **more: Any) -> Any:
+        while True:
+            try:
+                return await ask_async(self, cast_to, options, **more)
+            except APIStatusError as error:
+                if (cured := _walk.cured(options, error)) is None:
+                    raise
+                options = cured
+
+    SyncAPIClient.request = request
+    AsyncAPIClient.request = request_async
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what is skipped for the mock's sake only; skip what is about routes that are not there yet."""
+    for item in items:
+        item.own_markers[:] = [
+            mark
+            for mark in item.own_markers
+            if not (mark.name == "skip" and _MOCKS.search(mark.kwargs.get("reason", "")))
+        ]
+        if families.is_not_yet(item.nodeid):
+            item.add_marker(pytest.mark.skip(reason="not served yet"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Bring the seed back."""
+    global _ground, _walk
+    if _ground is None:
+        _ground = Ground(**{name: _server[name] for name in ("database", "seed", "key")})
+    _ground.restore(admin=families.family_of(item.nodeid) in families.ADMIN)
+    _walk = Walk(item.nodeid)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep what ended a test, in full, and which exceptions it needed."""
+    report = yield
+    if call.excinfo is not None:
+        why = f"{call.excinfo.typename}: {call.excinfo.value}"[:4000]
+        report.user_properties += [("why", why), ("foreseen", _walk.end(why))]
+    report.user_properties += [("done", _walk.done), ("undone", _walk.undone)]
+    return report
+
+
+def pytest_xdist_node_collection_finished(ids: list[str]) -> None:
+    """Write down what was collected (each process collects the same)."""
+    _write({"collected": ids})
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Write an outcome down, in the process that hears of all of them."""
+    if not _IS_WORKER and (report.when == "call" or report.outcome != "passed"):
+        _write({"why": "", **dict(report.user_properties), "test": report.nodeid, "outcome": report.outcome})
+
+
+def _write(line: dict[str, Any]) -> None:
+    with Path(os.environ["SUITE_REPORT"]).open("a") as file:
+        file.write(json.dumps(line) + "\n")
