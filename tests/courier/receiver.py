@@ -9,9 +9,9 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Told(NamedTuple):
@@ -30,6 +30,7 @@ class Receiver:
     told: dict[str, list[Told]] = field(default_factory=lambda: defaultdict(list))
     answers: dict[str, str] = field(default_factory=dict[str, str])
     """Behaviour by path, where it is to differ from the path's first word; a test may change its mind."""
+    _open: set["asyncio.Task[Any]"] = field(default_factory=set["asyncio.Task[Any]"])
     _more: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     def url(self, path: str) -> str:
@@ -44,17 +45,34 @@ class Receiver:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, one request."""
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            first, *lines = head.splitlines()
-            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines if line)}
-            body = await reader.readexactly(int(headers.get("content-length", "0")))
-            path = first.split(" ")[1]
-            async with self._more:
-                self.told[path].append(Told(headers, body.decode(), time.monotonic()))
-                self._more.notify_all()
-            await self._answer(self.answers.get(path, path.split("/")[1]), writer)
-        writer.close()
+        task = asyncio.current_task()
+        assert task is not None
+        self._open.add(task)
+        try:
+            await self._serve(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            writer.transport.abort()
+        finally:
+            self._open.discard(task)
+            writer.close()
+
+    async def close(self) -> None:
+        """End whatever hangs or drips."""
+        waiting = list(self._open)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        first, *lines = head.splitlines()
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines if line)}
+        body = await reader.readexactly(int(headers.get("content-length", "0")))
+        path = first.split(" ")[1]
+        async with self._more:
+            self.told[path].append(Told(headers, body.decode(), time.monotonic()))
+            self._more.notify_all()
+        await self._answer(self.answers.get(path, path.split("/")[1]), writer)
 
     async def _answer(self, how: str, writer: asyncio.StreamWriter) -> None:
         match how:
@@ -88,3 +106,4 @@ async def receiving() -> AsyncGenerator[Receiver]:
         yield receiver
     finally:
         server.close()
+        await receiver.close()
