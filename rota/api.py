@@ -4,7 +4,7 @@ A room that must move together with a lower one subscribes to what the lower one
 """
 
 from rota.http.route import Route
-from rota.queue import objects
+from rota.queue import objects, outbox
 from rota.queue.chore import Chore
 from rota.queue.outbox import subscribe
 from rota.resources.agents import routes as agents
@@ -49,6 +49,7 @@ CHORES: list[Chore] = [
     *files_content.CHORES,
     skills_chores.COLLECT,
     *webhooks_deliveries.CHORES,
+    outbox.FORGET,
     objects.CLEAR,
 ]
 

@@ -20,13 +20,14 @@ from rota.http import probes, sql
 from rota.http.admit import Admission
 from rota.http.app import App
 from rota.http.limit import limiter
-from rota.http.metrics import Count
+from rota.http.metrics import Count, Spread
 from rota.http.route import Route
 from rota.outgoing import guard
 from rota.queue.chore import Tools
 from rota.queue.wakes.local import LocalWake
 from rota.resources.workspaces import keys
 from rota.scheduler.sweeper import Sweeper
+from rota.scheduler.ticker import Ticker
 from rota.store.blob import Blobs
 from rota.store.db import Db, open_db
 from rota.store.place import open_blobs
@@ -52,7 +53,7 @@ class Engine(Protocol):
         """End, and wait until nothing is under way; called before the store closes. No error if it never began."""
         ...
 
-    def counts(self) -> Iterator[Count]:
+    def counts(self) -> Iterator[Count | Spread]:
         """What has been done, for the metrics."""
         ...
 
@@ -64,6 +65,7 @@ class House:
     settings: Settings
     db: Db
     blobs: Blobs
+    ticker: Ticker
     routes: list[Route] = field(default_factory=list[Route])
     engines: list[Engine] = field(default_factory=list[Engine])
     app: App = field(init=False)
@@ -79,7 +81,7 @@ class House:
         for engine in reversed(self.engines):
             await engine.stop()
 
-    def counts(self) -> Iterator[Count]:
+    def counts(self) -> Iterator[Count | Spread]:
         """The engines' counts."""
         for engine in self.engines:
             yield from engine.counts()
@@ -126,13 +128,14 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncGenerato
     try:
         cursors = Cursors(await db.write(_cursor_key))
         rules = policy(settings)
-        house = House(settings, db, blobs)
+        house = House(settings, db, blobs, Ticker(db, clock, rules))
         house.routes += probes.routes(
             lambda: house.routes, version=own_version(), stopping=lambda: house.stopping, counts=house.counts
         )
         if "api" in settings.roles:
             house.routes += api.ROUTES
         if "scheduler" in settings.roles:
+            house.engines.append(house.ticker)
             house.engines.append(Sweeper(api.CHORES, Tools(db=db, blobs=blobs, policy=rules), clock))
         if "courier" in settings.roles:
             house.engines.append(Courier(db, LocalWake(db, TOPICS), clock, rules))

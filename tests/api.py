@@ -196,6 +196,17 @@ class Api:
         body = {"path": path, "content": content}
         return self.post(f"/v1/memory_stores/{store['id']}/memories?view=full", body).ok()
 
+    def tick(self, *, seconds: float = 0) -> None:
+        """Turn the clock forward, and fire whatever is due then."""
+        self.clock.advance(seconds=seconds)
+        self.run(self.house.ticker.fire())
+
+    def runs(self, deployment: dict[str, Any], **query: Any) -> list[dict[str, Any]]:
+        """A deployment's runs, newest first."""
+        return self.get("/v1/deployment_runs", query={"deployment_id": deployment["id"], "limit": 1000, **query}).ok()[
+            "data"
+        ]
+
     def fire(self, deployment: dict[str, Any], **more: Any) -> dict[str, Any]:
         """Run a deployment now; its record."""
         return self.post(f"/v1/deployments/{deployment['id']}/run", **more).ok()

@@ -25,10 +25,15 @@ from importlib import resources
 from typing import Final
 from zoneinfo import ZoneInfo
 
+import tzdata
+
 from rota.base.clock import DAY, MINUTE
 from rota.base.cron_grammar import Cron, CronError, parse, quoted
 
-__all__ = ["HORIZON", "Cron", "CronError", "check", "next_after", "parse", "upcoming", "zone"]
+__all__ = [
+    "HORIZON", "Cron", "CronError", "ZoneInfo", "check", "count", "edition", "last_until", "next_after", "parse",
+    "upcoming", "zone",
+]  # fmt: skip
 
 HORIZON: Final = 12 * 366 * DAY
 """How far ahead ``next_after`` looks at least, in microseconds: 29 February of 2096 and of 2104 are 8 years apart."""
@@ -93,6 +98,60 @@ def upcoming(cron: Cron, zone: ZoneInfo, after_us: int, count: int = 5) -> list[
     while len(instants) < count and (instant := next_after(cron, zone, instant)) is not None:
         instants.append(instant)
     return instants
+
+
+def last_until(cron: Cron, zone: ZoneInfo, after_us: int, until_us: int) -> int | None:
+    """Find the last occurrence after one instant and at or before another; None if there is none between them.
+
+    Looks back from the later end in strides that double, and then halves the way: some thirty looks at most.
+    """
+    low, high = after_us // MINUTE, until_us // MINUTE
+    stride, found = 1, None
+    while found is None and high > low:
+        start = max(high - stride, low)
+        first = next_after(cron, zone, start * MINUTE)
+        if first is not None and first <= high * MINUTE:
+            low, found = first // MINUTE, first
+        elif start == low:
+            return None
+        else:  # nothing in (start, high]
+            high, stride = start, stride * 2
+    while found is not None and high - low > 1:
+        middle = (low + high) // 2
+        first = next_after(cron, zone, middle * MINUTE)
+        if first is not None and first <= high * MINUTE:
+            low, found = first // MINUTE, first
+        else:
+            high = middle
+    if found is not None and high > low and (first := next_after(cron, zone, low * MINUTE)) == high * MINUTE:
+        return first
+    return found
+
+
+def count(cron: Cron, zone: ZoneInfo, after_us: int, until_us: int) -> int:
+    """Count the occurrences after one instant and at or before another.
+
+    Where the clock runs evenly to the end of a day, by the calendar; only the days on which it changes are walked in parts.
+    """
+    minute, last = max(after_us // MINUTE + 1, _FIRST), min(until_us // MINUTE, _LAST)
+    total = 0
+    while minute <= last:
+        local = datetime.fromtimestamp(minute * 60, zone)
+        time = local.hour * 60 + local.minute
+        ahead = _DAY_MINUTES - time
+        shift = local.toordinal() * _DAY_MINUTES + time - minute
+        if _reading(zone, minute + ahead) - minute - ahead != shift:
+            ahead = _change(zone, minute, minute + ahead) - minute
+        ahead = min(ahead, last + 1 - minute)
+        if cron.months >> local.month & 1 and cron.days[(local.weekday() - local.day + 1) % 7] >> local.day & 1:
+            total += _times_before(cron, time + ahead) - _times_before(cron, time)
+        minute += ahead
+    return total
+
+
+def edition() -> str:
+    """The edition of the time zone database in use, such as ``2026f``; later ones sort later."""
+    return tzdata.IANA_VERSION
 
 
 def check(expression: str, timezone: str, now_us: int) -> Cron:
@@ -166,6 +225,13 @@ def _next_time(cron: Cron, hour: int, minute: int) -> int | None:
             return hour * 60 + minute + _lowest_bit(minutes)
     hours = cron.hours >> hour + 1
     return (hour + 1 + _lowest_bit(hours)) * 60 + _lowest_bit(cron.minutes) if hours else None
+
+
+def _times_before(cron: Cron, time: int) -> int:
+    """How many matching minutes a matching day has before a minute of the day."""
+    hour, minute = divmod(time, 60)
+    whole = (cron.hours & (1 << hour) - 1).bit_count() * cron.minutes.bit_count()
+    return whole + ((cron.minutes & (1 << minute) - 1).bit_count() if cron.hours >> hour & 1 else 0)
 
 
 def _first_time(cron: Cron) -> int:

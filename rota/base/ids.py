@@ -70,6 +70,24 @@ def new(prefix: str) -> str:
     return f"{prefix}01{head}{_PAIRS[first]}{_PAIRS[second]}{noise}"
 
 
+def many(prefix: str, count: int) -> list[str]:
+    """As many fresh ids, each greater than the one before: what ``new`` gives, at a third of its price."""
+    global _last
+    with _lock:
+        first = max(time.time_ns() // 1000, _last + 1)
+        _last = first + count - 1
+    noise = os.urandom(_NOISE * count).translate(_LETTERS).decode()
+    made: list[str] = []
+    high, head = -1, ""
+    for number in range(count):
+        above, low = divmod(first + number, _TAIL)
+        if above != high:
+            high, head = above, f"{prefix}01{_digits(above)}"
+        at = number * _NOISE
+        made.append(f"{head}{_PAIRS[low // _PAIR]}{_PAIRS[low % _PAIR]}{noise[at : at + _NOISE]}")
+    return made
+
+
 def _digits(number: int) -> str:
     """Five digits, which with the four of the tail reach the year 2340."""
     digits = ""

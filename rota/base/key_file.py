@@ -82,10 +82,17 @@ def load(key_text: str | None, key_file: Path) -> Sealer:
     """The sealer of this installation: the given key, or the key file, made (mode 0600) if it is not there yet."""
     if key_text is None and not key_file.exists():
         _make(key_file)
-    keys = [parse_key(line) for line in (key_text or key_file.read_text()).split()]
+    keys = read(key_text, key_file)
     if not keys:
         raise Unusable(f"The sealing key file {key_file} is empty; restore it from your backup.")
     return Sealer({key_id(key): key for key in keys}, key_id(keys[0]))
+
+
+def read(key_text: str | None, key_file: Path) -> list[bytes]:
+    """The keys as they are; none if there is no file. Unusable if one is no key."""
+    if key_text is None and not key_file.exists():
+        return []
+    return [parse_key(line) for line in (key_text or key_file.read_text()).split()]
 
 
 @contextmanager

@@ -2,19 +2,24 @@
 
 from pathlib import Path
 
+from rota.base.clock import SECOND
 from rota.base.key_file import LazySealer
 from rota.base.settings import Settings
+from rota.base.timing import Timing
+
+_ON_TIME = Timing()
 
 
 class Policy:
     """Limits and secrets of this installation.
 
     ``sessions_per_minute``: sessions that an organization may create a minute, 0 for no limit. ``priced_models``: models
-    with a list price besides the vendor's own. ``max_scheduled``: deployments with a
-    schedule that an organization may have. ``max_memories``: memories that a store may hold. ``sealer`` seals secrets at
-    rest; its key is read at first use. ``max_storage``: bytes of files that a workspace may keep, 0 for no limit.
-    ``object_grace``: seconds after which an object that no row names is nobody's any more (``queue.objects``). ``allow_private_hosts``: the operator's list of hosts that may be asked although they
-    are not public, as written; ``outgoing.guard`` reads it.
+    with a list price besides the vendor's own. ``max_scheduled``: deployments with a schedule that an organization may have.
+    ``max_memories``: memories that a store may hold. ``max_storage``: bytes of files that a workspace may keep, 0 for no
+    limit. ``object_grace``: seconds after which an object that no row names is nobody's any more (``queue.objects``).
+    ``timing``: how schedules are kept. ``sealer`` seals secrets at rest; its key is read at first use.
+    ``allow_private_hosts``: the operator's list of hosts that may be asked although they are not public, as written;
+    ``outgoing.guard`` reads it.
     """
 
     __slots__ = (
@@ -26,6 +31,7 @@ class Policy:
         "priced_models",
         "sealer",
         "sessions_per_minute",
+        "timing",
     )
 
     def __init__(
@@ -39,6 +45,7 @@ class Policy:
         max_storage: int = 0,
         object_grace: int = 3600,
         allow_private_hosts: str = "",
+        timing: Timing = _ON_TIME,
     ) -> None:
         self.sealer = sealer
         self.sessions_per_minute = sessions_per_minute
@@ -48,6 +55,7 @@ class Policy:
         self.max_storage = max_storage
         self.object_grace = object_grace
         self.allow_private_hosts = allow_private_hosts
+        self.timing = timing
 
 
 def policy(settings: Settings) -> Policy:
@@ -61,4 +69,11 @@ def policy(settings: Settings) -> Policy:
         max_storage=settings.max_workspace_storage_mb << 20,
         object_grace=settings.object_grace_seconds,
         allow_private_hosts=settings.allow_private_hosts,
+        timing=Timing(
+            jitter=settings.schedule_jitter,
+            catch_up=settings.catch_up,
+            window=settings.catch_up_window_seconds * SECOND,
+            limit=settings.catch_up_limit,
+            overlap=settings.overlap,
+        ),
     )

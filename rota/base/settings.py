@@ -154,6 +154,35 @@ class Settings(Struct, kw_only=True, frozen=True):
             "to MCP servers, token endpoints and webhooks go nowhere else that is private."
         ),
     ] = ""
+    schedule_jitter: Annotated[
+        Literal["off", "published"],
+        Meta(
+            description="off: a schedule fires on time. published: up to 15 % of the interval later (at least 5 s, at most "
+            "9 min), the delay following from deployment and occurrence, as the hosted service does. Times that are shown "
+            "are exact either way."
+        ),
+    ] = "off"
+    catch_up: Annotated[
+        Literal["latest", "none", "all"],
+        Meta(
+            description="What becomes of occurrences that nobody fired in time, after the server was down for instance. "
+            "latest: the newest one fires if it is young enough. none: nothing fires. all: the newest "
+            "`ROTA_CATCH_UP_LIMIT` of them fire, oldest first. What does not fire is counted and listed as missed."
+        ),
+    ] = "latest"
+    catch_up_window_seconds: Annotated[
+        int, Meta(ge=0, le=366 * 86400, description="How old a missed occurrence may be for `latest` to fire it.")
+    ] = 3600
+    catch_up_limit: Annotated[
+        int, Meta(ge=1, le=100_000, description="How many missed occurrences of a deployment `all` fires.")
+    ] = 100
+    overlap: Annotated[
+        Literal["allow", "skip"],
+        Meta(
+            description="Whether a schedule fires while a session of its deployment is still running. What is passed over "
+            "for that reason is counted and listed as skipped."
+        ),
+    ] = "allow"
     shutdown_seconds: Annotated[
         int, Meta(ge=0, le=3600, description="How long requests in flight may take to finish after SIGTERM.")
     ] = 10

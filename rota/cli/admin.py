@@ -18,6 +18,7 @@ from rota.base.settings import Settings, load
 from rota.base.who import Who
 from rota.cli import show
 from rota.cli.options import as_json, setting_flags
+from rota.cli.rotate import rotate
 from rota.resources.environments import actions as environments
 from rota.resources.workspaces import actions
 from rota.resources.workspaces import keys as keyring
@@ -34,7 +35,10 @@ _store_flags = setting_flags("database", "data_dir")
 
 @click.group()
 def keys() -> None:
-    """Make, list and revoke keys."""
+    """Make, list and revoke keys; rotate the one that seals secrets."""
+
+
+keys.add_command(rotate)
 
 
 @keys.command(name="create")

@@ -23,8 +23,9 @@ import msgspec
 from msgspec import Struct
 
 from rota import main
+from rota.api import SEALED
+from rota.base import key_file
 from rota.base.errors import Fault, Refusal, Unusable
-from rota.base.key_file import parse_key
 from rota.base.log import redact
 from rota.base.settings import SECRETS, Settings, describe, load
 from rota.cli import show
@@ -32,6 +33,7 @@ from rota.cli.options import as_json, setting_flags
 from rota.outgoing import guard
 from rota.resources.workspaces import keys
 from rota.store.db import sqlite_path
+from rota.store.sealed import keys_named
 from rota.store.standing import Standing, standing
 
 Status: TypeAlias = Literal["ok", "note", "wrong"]
@@ -87,6 +89,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _seal_key(settings)
     if where.exists and not where.problem and not where.pending:
         yield _keys(settings)
+        yield _secrets(settings)
     yield _port(settings)
 
 
@@ -187,7 +190,7 @@ def _seal_key(settings: Settings) -> Finding:
             text, found = path.read_text(), f"{path}, mode {mode:04o}"
         else:
             return Finding(name, "ok", f"none yet; {path} is made when the first secret is stored")
-        number = len([parse_key(part) for part in text.split()])
+        number = len([key_file.parse_key(part) for part in text.split()])
     except (OSError, UnicodeDecodeError, Unusable) as exc:
         return Finding(
             name, "wrong", str(exc), f"Restore {path} from your backup; without it stored secrets cannot be opened."
@@ -218,6 +221,31 @@ def _keys(settings: Settings) -> Finding:
             "keys", "wrong", f"the keys cannot be read: {redact(str(exc))}", "See what was said of the database."
         )
     return Finding("keys", "wrong", "no active key: nobody can use the API", "Run `rota keys create`.")
+
+
+def _secrets(settings: Settings) -> Finding:
+    """Whether every stored secret can be opened, by the keys that they name."""
+    name = "secrets"
+
+    async def look() -> dict[str, int]:
+        db = main.open_store(settings)
+        try:
+            return await db.read(keys_named, SEALED)
+        finally:
+            await db.close()
+
+    try:
+        named = asyncio.run(look())
+        there = {key_file.key_id(key) for key in key_file.read(settings.seal_key, settings.seal_key_path)}
+    except (Unusable, Fault, OSError, UnicodeDecodeError) as exc:
+        return Finding(name, "wrong", f"they cannot be looked at: {redact(str(exc))}", "See what was said above.")
+    if lost := {key: count for key, count in named.items() if key not in there}:
+        counts = ", ".join(f"{count:,} with {key}" for key, count in lost.items())
+        return Finding(
+            name, "wrong", f"some are sealed with a key that is not there: {counts}",
+            f"Put the key back from your backup, as a line of {settings.seal_key_path} or into ROTA_SEAL_KEY.",
+        )  # fmt: skip
+    return Finding(name, "ok", f"{sum(named.values()):,} stored, all of them sealed with a key that is there")
 
 
 def _port(settings: Settings) -> Finding:

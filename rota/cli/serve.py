@@ -39,7 +39,7 @@ _KEEP_ALIVE = 75
 class _Server(Server):
     """uvicorn's server, but signals are ours and ``ready`` is called once connections are accepted."""
 
-    def __init__(self, config: Config, ready: Callable[[], None]) -> None:
+    def __init__(self, config: Config, ready: Callable[[], object]) -> None:
         super().__init__(config)
         self._ready = ready
 

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from rota.base.errors import Unavailable
 from rota.http import openapi, sql
-from rota.http.metrics import Count, render
+from rota.http.metrics import Count, Spread, render
 from rota.http.request import Reply, Request
 from rota.http.route import Route
 from rota.store.tx import Tx
@@ -36,7 +36,7 @@ def routes(
     *,
     version: str,
     stopping: Callable[[], bool],
-    counts: Callable[[], Iterable[Count]] = tuple,
+    counts: Callable[[], Iterable[Count | Spread]] = tuple,
 ) -> list[Route]:
     """The probes over ``all_routes``; while ``stopping`` the server is no longer ready. ``counts`` join the metrics."""
     described: list[Reply] = []

@@ -17,11 +17,13 @@ from rota.base.clock import DAY
 from rota.base.who import Who
 from rota.base.wire import encode
 from rota.queue import sql
+from rota.queue.chore import Chore, Tools
 from rota.store.tx import Tx
 
 TOPIC = "outbox"
 KEPT = DAY
 """How long an announcement waits for somebody who delivers it, in microseconds."""
+_AT_ONCE = 20_000
 
 
 class Announcement(Struct, frozen=True, kw_only=True):
@@ -67,9 +69,23 @@ def announce(tx: Tx, who: Who, event: str, *resource_ids: str, data: dict[str, s
         for resource_id in resource_ids
     ]
     tx.insert(sql.ANNOUNCE, rows)
-    tx.run(sql.DROP_OLD, before=tx.now - KEPT)
     for subscriber in _subscribers.get(event, ()):
         for resource_id in resource_ids:
+            subscriber(tx, who, resource_id)
+    tx.wake(TOPIC)
+
+
+def announce_all(tx: Tx, happened: Sequence[tuple[Who, str, str]]) -> None:
+    """Say what happened to many resources of many owners, with one statement: (whose, event, id), in order."""
+    if not happened:
+        return
+    rows = [
+        (ids.new(ids.WEBHOOK_EVENT), tx.now, who.organization_id, who.workspace_id, event, resource_id, None)
+        for who, event, resource_id in happened
+    ]
+    tx.insert(sql.ANNOUNCE, rows)
+    for who, event, resource_id in happened:
+        for subscriber in _subscribers.get(event, ()):
             subscriber(tx, who, resource_id)
     tx.wake(TOPIC)
 
@@ -98,3 +114,15 @@ def waiting(tx: Tx, organization_id: str | None, limit: int) -> list[Announcemen
 def remove(tx: Tx, announcement_ids: Sequence[str]) -> None:
     """Take announcements out: whoever is to hear of them will."""
     tx.run(sql.REMOVE, ids=list(announcement_ids))
+
+
+def _forget(tx: Tx) -> int:
+    return tx.run(sql.DROP_OLD, before=tx.now - KEPT, limit=_AT_ONCE)
+
+
+async def _tidy(tools: Tools) -> int:
+    return await tools.db.write(_forget)
+
+
+FORGET = Chore("announcements", 600, _tidy)
+"""Drops announcements that nobody fetched in time; not done by ``announce``, where writers would meet in the oldest rows."""

@@ -15,7 +15,11 @@ ANNOUNCE = Insert(
         "data": "text",
     },
 )
-DROP_OLD = Query("Forget announcements that nobody fetched in time.", "DELETE FROM outbox WHERE created_at < :before")
+DROP_OLD = Query(
+    "Forget the oldest announcements that nobody fetched in time, so many at once.",
+    """DELETE FROM outbox WHERE id IN
+       (SELECT id FROM outbox WHERE created_at < :before ORDER BY created_at LIMIT :limit)""",
+)
 _COLUMNS = "id, created_at, organization_id, workspace_id, event, resource_id, data"
 OLDEST = Query(
     "Announcements that wait, the oldest first.",

@@ -11,6 +11,8 @@ written                SQLite                                  PostgreSQL
 ``INTEGER``            ``INTEGER`` (64 bit)                    ``bigint``
 ``BLOB``               ``BLOB``                                ``bytea``
 ``WITHOUT ROWID``      kept: one B-tree instead of two         dropped
+``FOR UPDATE …``       dropped: there is one writer            kept
+``v.name`` in Update   ``?1``: the statement, once a row        a column of ``unnest(…) AS v``
 ``-- only: sqlite``    kept up to the next blank line          dropped up to there
 ``-- only: postgres``  dropped                                 kept
 =====================  ======================================  =============================
@@ -25,6 +27,8 @@ Name: TypeAlias = Literal["sqlite", "postgres"]
 
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]\w*)")
 _SET = re.compile(r"= ANY\(:(\w+)\)")
+_LOCK = re.compile(r"\s+FOR UPDATE\b[\w\s]*$")
+_VALUE = re.compile(r"\bv\.(\w+)")
 _ONLY = re.compile(r"^-- only: (sqlite|postgres)\n(.*?)(?=^\s*$|\Z)", re.MULTILINE | re.DOTALL)
 _COMMENT = re.compile(r"--[^\n]*")
 _TYPES = [
@@ -43,7 +47,7 @@ def set_names(sql: str) -> frozenset[str]:
 def query(sql: str, name: Name) -> str:
     """A named query in the words of one database."""
     if name == "sqlite":
-        return _SET.sub(r"IN (SELECT value FROM json_each(:\1))", sql)
+        return _SET.sub(r"IN (SELECT value FROM json_each(:\1))", _LOCK.sub("", sql))
     return _PARAMETER.sub(r"%(\1)s", sql.replace("%", "%%"))
 
 
@@ -54,6 +58,16 @@ def insert(table: str, columns: dict[str, str], name: Name, suffix: str = "") ->
         return f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(columns))}) {suffix}".rstrip()
     arrays = ", ".join(f"%s::{kind}[]" for kind in columns.values())
     return f"INSERT INTO {table} ({names}) SELECT * FROM unnest({arrays}) {suffix}".rstrip()
+
+
+def update(sql: str, columns: dict[str, str], name: Name) -> str:
+    """The statement that changes many rows, each by values of its own: a prepared row for SQLite, arrays for PostgreSQL."""
+    if name == "sqlite":
+        places = {column: f"?{number}" for number, column in enumerate(columns, 1)}
+        return _VALUE.sub(lambda match: places[match[1]], sql)
+    arrays = ", ".join(f"%s::{kind}[]" for kind in columns.values())
+    head, where, tail = sql.partition("WHERE")
+    return f"{head}FROM unnest({arrays}) AS v({', '.join(columns)}) {where}{tail}"
 
 
 def schema(sql: str, name: Name) -> str:

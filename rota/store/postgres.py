@@ -2,7 +2,8 @@
 
 Promises: every write transaction is SERIALIZABLE, so that a room reasons about one writer at a time on either database; a
 serialization conflict runs the function again whole; a database that is away makes callers fail at once with
-``Unavailable`` while the threads reconnect with back-off; a connection that breaks during COMMIT is reported as unsure.
+``Unavailable`` while the threads reconnect with back-off; a connection that breaks during COMMIT is reported as unsure; a
+transaction's time is the database's own, whatever the clocks of the machines say, unless somebody turns the clock by hand.
 Generic plans are forced (planning cost three times the execution here), and sequential scans are discouraged, because on
 small tables they would lock whole relations against each other under SERIALIZABLE.
 """
@@ -18,31 +19,46 @@ from psycopg import errors, sql
 from psycopg.types.numeric import Int8Dumper
 
 from rota.base import log
-from rota.base.clock import Clock
+from rota.base.clock import Clock, KeptClock, Ruler
 from rota.base.errors import DiskFull, Fault, Refusal, Unavailable, Unsure, Unusable
 from rota.store import migrate
 from rota.store.dialect import Name
 from rota.store.front import Front
 from rota.store.jobs import Entry, Outcome, Queue, Set, failed
-from rota.store.tx import Insert, Query, Row
+from rota.store.tx import Insert, Query, Row, Update
 
 _ATTEMPTS = 20
 _BACKOFF = (0.05, 2.0)
 _CHANNEL = "rota_stamps"
 _MIGRATION_LOCK = 7_310_205
-_OPTIONS = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off -c lock_timeout=10s -c timezone=UTC"
+_TIMES: dict[Ruler, str] = {
+    "machine": "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
+    "hand": "",
+    "database": "SELECT value::bigint FROM installation WHERE key = 'test_clock'",
+}
+"""What tells a transaction's time, sent along with its BEGIN, so that it costs no round trip."""
+_PAUSED = "15s"
+"""A process that was stopped inside a transaction, or whose machine vanished, lets go of what it holds after this time."""
+_OPTIONS = (
+    "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off -c lock_timeout=10s -c timezone=UTC "
+    f"-c idle_in_transaction_session_timeout={_PAUSED}"
+)
 _TOUCH = Query(
     "Tell other processes that a topic changed.",
     "INSERT INTO stamps (topic, value) VALUES (:topic, 1) ON CONFLICT (topic) DO UPDATE SET value = stamps.value + 1",
+)
+_TURN = Query(
+    "Take the turn of a topic, if nobody has it.", "SELECT pg_try_advisory_xact_lock(7310206, hashtext(:topic))"
 )
 _NOTIFY = Query("Ring the bell of a topic when this transaction commits.", "SELECT pg_notify('rota_stamps', :topic)")
 _logger = log.get("store.postgres")
 
 
-def connect(url: str, isolation: psycopg.IsolationLevel) -> psycopg.Connection[Row]:
-    """One connection with the settings that every one of ours has."""
+def connect(url: str, isolation: psycopg.IsolationLevel | None = None) -> psycopg.Connection[Row]:
+    """One connection with the settings that every one of ours has. Without ``isolation``, transactions are begun by hand."""
     connection = psycopg.connect(url, options=_OPTIONS, connect_timeout=5, prepare_threshold=1, application_name="rota")
     connection.isolation_level = isolation
+    connection.autocommit = isolation is None
     connection.prepared_max = 500
     # One integer type for every value: psycopg would otherwise pick int2, int4 or int8 by size, a plan for each.
     connection.adapters.register_dumper(int, Int8Dumper)
@@ -85,6 +101,17 @@ class PostgresTx:
         """See ``Tx.insert``."""
         if rows:
             self._execute(insert.postgres, [list(column) for column in zip(*rows, strict=True)])
+
+    def update(self, update: Update, rows: Sequence[Row]) -> int:
+        """See ``Tx.update``."""
+        if not rows:
+            return 0
+        return self._execute(update.postgres, [list(column) for column in zip(*rows, strict=True)]).rowcount
+
+    def turn(self, topic: str) -> bool:
+        """See ``Tx.turn``: a lock of the transaction, by the topic's name."""
+        row = self.one(_TURN, topic=topic)
+        return row is not None and bool(row[0])
 
     def wake(self, topic: str) -> None:
         """See ``Tx.wake``."""
@@ -152,9 +179,9 @@ class _Outage:
 class _Link:
     """A thread's connection, made again when it breaks, not more often than the outage allows."""
 
-    def __init__(self, url: str, isolation: psycopg.IsolationLevel, outage: _Outage) -> None:
+    def __init__(self, url: str, begin: str, outage: _Outage) -> None:
+        self.begin = begin
         self._url = url
-        self._isolation = isolation
         self._outage = outage
         self._connection: psycopg.Connection[Row] | None = None
 
@@ -164,7 +191,7 @@ class _Link:
             return self._connection
         self._outage.check()
         try:
-            self._connection = connect(self._url, self._isolation)
+            self._connection = connect(self._url)
         except psycopg.OperationalError as exc:
             self._outage.failed()
             raise Unavailable(str(exc)) from exc
@@ -201,12 +228,15 @@ class PostgresDb(Front):
                 migrate.prepare(_Target(connection, clock), upgrade=upgrade)
         except psycopg.Error as exc:
             raise Unusable(f"The PostgreSQL database cannot be used: {log.redact(str(exc)).strip()}") from exc
-        snapshot, serial = psycopg.IsolationLevel.REPEATABLE_READ, psycopg.IsolationLevel.SERIALIZABLE
         self._threads = [Thread(target=self._listen, name="postgres-stamps", daemon=True)]
         for number in range(connections):
-            for queue, isolation, kind in ((self._writes, serial, "writer"), (self._reads, snapshot, "reader")):
+            for queue, isolation, kind in (
+                (self._writes, "SERIALIZABLE", "writer"),
+                (self._reads, "REPEATABLE READ", "reader"),
+            ):
+                begin = f"BEGIN ISOLATION LEVEL {isolation}; {_TIMES[clock.ruler]}"
                 self._threads.append(
-                    Thread(target=self._work, args=(queue, isolation), name=f"postgres-{kind}-{number}", daemon=True)
+                    Thread(target=self._work, args=(queue, begin), name=f"postgres-{kind}-{number}", daemon=True)
                 )
         for thread in self._threads:
             thread.start()
@@ -223,8 +253,8 @@ class PostgresDb(Front):
         for thread in self._threads:
             thread.join()
 
-    def _work(self, queue: Queue, isolation: psycopg.IsolationLevel) -> None:
-        link = _Link(self._url, isolation, self._outage)
+    def _work(self, queue: Queue, begin: str) -> None:
+        link = _Link(self._url, begin, self._outage)
         while entries := queue.take(1):
             self._serve(link, entries[0])
             queue.done(entries[0])
@@ -248,7 +278,7 @@ class PostgresDb(Front):
         for attempt in range(_ATTEMPTS):
             connection = link.get()
             try:
-                return self._transact(connection, entry, topics)
+                return self._transact(connection, link.begin, entry, topics)
             except (errors.SerializationFailure, errors.DeadlockDetected, errors.UniqueViolation) as exc:
                 # A unique violation can be the first sign of a lost race; the second run sees the winner's row and refuses.
                 connection.rollback()
@@ -266,9 +296,11 @@ class PostgresDb(Front):
                 raise
         raise Unavailable("too many serialization conflicts")
 
-    def _transact(self, connection: psycopg.Connection[Row], entry: Entry, topics: set[str]) -> list[Outcome]:
+    def _transact(
+        self, connection: psycopg.Connection[Row], begin: str, entry: Entry, topics: set[str]
+    ) -> list[Outcome]:
         with connection.cursor() as cursor:
-            tx = PostgresTx(cursor, self._clock.now())
+            tx = PostgresTx(cursor, self._begin(cursor, begin))
             outcomes: list[Outcome]
             if isinstance(entry, Set):
                 results = entry.fn(tx, entry.items)
@@ -286,6 +318,18 @@ class PostgresDb(Front):
             self._generation = object()
         topics |= tx.topics
         return outcomes
+
+    def _begin(self, cursor: psycopg.Cursor[Row], begin: str) -> int:
+        """Begin a transaction; its time."""
+        cursor.execute(cast("Any", begin), prepare=False)  # two statements cannot be prepared as one
+        if not cursor.nextset():
+            return self._clock.now()
+        row = cursor.fetchone()
+        if row is None:
+            return self._clock.now()
+        if isinstance(self._clock, KeptClock):
+            self._clock.set(row[0])
+        return row[0]
 
     def _listen(self) -> None:
         """Keep ``_generation`` moving whenever any process touches a topic."""

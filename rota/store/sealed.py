@@ -5,7 +5,7 @@ compares that list with the schema. Promises: a walk reads a bounded number of r
 transaction that replaces it. Does not know keys, and unwraps only by the sealer that it is handed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from rota.base.seal import Place, Sealer, key_id_of
@@ -86,3 +86,12 @@ class Rewrapped(NamedTuple):
 
     changed: int
     broken: int
+
+
+def keys_named(tx: Tx, columns: Iterable[SealedColumn]) -> dict[str, int]:
+    """How many secrets of all these columns are sealed with each key, by its id."""
+    named: dict[str, int] = {}
+    for column in columns:
+        for name, count in column.keys_named(tx).items():
+            named[name] = named.get(name, 0) + count
+    return named

@@ -22,7 +22,7 @@ from rota.store import migrate
 from rota.store.dialect import Name
 from rota.store.front import Front
 from rota.store.jobs import Entry, Outcome, Set, failed
-from rota.store.tx import Insert, Query, Row
+from rota.store.tx import Insert, Query, Row, Update
 
 _READERS = 2
 _BUSY_MS = 5_000
@@ -94,6 +94,14 @@ class SqliteTx:
         """See ``Tx.insert``."""
         if rows:
             self._connection.executemany(insert.sqlite, rows)
+
+    def update(self, update: Update, rows: Sequence[Row]) -> int:
+        """See ``Tx.update``."""
+        return self._connection.executemany(update.sqlite, rows).rowcount if rows else 0
+
+    def turn(self, topic: str) -> bool:  # noqa: ARG002 - there is one writer
+        """See ``Tx.turn``."""
+        return True
 
     def wake(self, topic: str) -> None:
         """See ``Tx.wake``."""

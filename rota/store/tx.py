@@ -44,6 +44,23 @@ class Insert:
         self.postgres = dialect.insert(table, columns, "postgres", suffix)
 
 
+class Update:
+    """A bulk change: each of many rows by values of its own, which the text calls ``v.<name>``.
+
+    The text is ``UPDATE table SET … WHERE …``, with the table's own columns written ``table.<name>`` after WHERE.
+    ``columns`` maps the values' names, in their order, to PostgreSQL types.
+    """
+
+    __slots__ = ("columns", "note", "postgres", "sqlite", "text")
+
+    def __init__(self, note: str, text: str, columns: dict[str, str]) -> None:
+        self.note = note
+        self.text = text
+        self.columns = columns
+        self.sqlite = dialect.update(text, columns, "sqlite")
+        self.postgres = dialect.update(text, columns, "postgres")
+
+
 class Listing:
     """A list walked by keyset: a base query, optional filters, and the pair of columns that orders it.
 
@@ -102,7 +119,7 @@ class Tx(Protocol):
 
     @property
     def now(self) -> int:
-        """The instant of this transaction, microseconds UTC; the same throughout."""
+        """The instant of this transaction, microseconds UTC; the same throughout. On PostgreSQL the database tells it."""
         ...
 
     def one(self, query: Query, **parameters: Any) -> Row | None:
@@ -119,6 +136,18 @@ class Tx(Protocol):
 
     def insert(self, insert: Insert, rows: Sequence[Row]) -> None:
         """Insert all rows with one statement."""
+        ...
+
+    def update(self, update: Update, rows: Sequence[Row]) -> int:
+        """Change all rows with one statement; the number of rows that were changed."""
+        ...
+
+    def turn(self, topic: str) -> bool:
+        """Whether this transaction may go first: false while another one, here or elsewhere, has the turn of ``topic``.
+
+        Held until the end of the transaction, and never waited for. It keeps transactions that would run each other's
+        work again out of each other's way; nothing may depend on it.
+        """
         ...
 
     def wake(self, topic: str) -> None:

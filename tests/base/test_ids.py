@@ -30,6 +30,14 @@ def test_ids_of_many_threads_are_distinct() -> None:
     assert len(set(made)) == 40_000
 
 
+def test_many_at_once_go_on_where_single_ones_end() -> None:
+    made = [ids.new("x_"), *ids.many("x_", 5_000), *ids.many("x_", 0), ids.new("x_"), *ids.many("x_", 3), ids.new("x_")]
+    assert all(re.fullmatch(r"x_01[0-9A-HJ-Za-z]{22}", each) for each in made)
+    assert made == sorted(made, key=str.encode)
+    assert len(set(made)) == len(made) == 5_006
+    assert {letter for each in made for letter in each[-13:]} == set(ids.ALPHABET)
+
+
 def test_the_random_part_uses_the_whole_alphabet() -> None:
     seen = {letter for _ in range(2_000) for letter in ids.new("")[-13:]}
     assert seen == set(ids.ALPHABET)

@@ -1,8 +1,9 @@
 """``python -m tests.crash.prove --kills 500``: kill servers for as long as it is worth, and a table.
 
-Every seed is a fresh database, killed ``--each`` times at the instants that the seed fixes. ``--copies`` adds copies of a
-busy SQLite database, opened as after a power cut. The exit code is 1 if anything was lost, doubled or half made. A seed
-that failed is tried again with ``--first SEED --kills EACH``.
+Every seed is a fresh database, killed ``--each`` times at the instants that the seed fixes, while the server fires
+deployments or, with ``--of memories``, keeps notes. ``--copies`` adds copies of a busy SQLite database, opened as after a
+power cut. The exit code is 1 if anything was lost, doubled or half made. A seed that failed is tried again with ``--first
+SEED --kills EACH``.
 """
 
 import argparse
@@ -10,7 +11,7 @@ import contextlib
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,20 +19,22 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from tests.crash.notes import Notes
 from tests.crash.power import Cuts, cuts
-from tests.crash.rounds import Toll, rounds
+from tests.crash.rounds import House, Runs, Toll, Work, rounds
 from tests.databases import fresh, postgres_server
 
 COLUMNS = (
     "kills", "kills_in_start", "acknowledged", "repeated", "caught_up", "broken", "kept_unanswered",
     "lost", "doubled", "half_made",
 )  # fmt: skip
+WORK: dict[str, Callable[[House], Work]] = {"runs": Runs, "memories": Notes}
 WIDTH = 150
 """Of tables that go into a file."""
 
 
 def prove(
-    kind: str, seeds: Sequence[int], kills: int, each: int, postgres: str | None, progress: Console
+    kind: str, seeds: Sequence[int], kills: int, each: int, postgres: str | None, progress: Console, of: str
 ) -> list[Toll]:
     """So many kills on one database, seed by seed."""
     tolls: list[Toll] = []
@@ -40,7 +43,7 @@ def prove(
         if left <= 0:
             break
         with tempfile.TemporaryDirectory(prefix="rota-crash-") as folder, fresh(kind, Path(folder), postgres) as url:
-            toll = rounds(Path(folder), url, kind, number, min(each, left))
+            toll = rounds(Path(folder), url, kind, number, min(each, left), WORK[of])
         tolls.append(toll)
         progress.print(f"{kind} seed {number}: " + ", ".join(f"{name} {getattr(toll, name):,}" for name in COLUMNS))
         for finding in toll.findings[:20]:
@@ -88,6 +91,7 @@ def main() -> int:
     parser.add_argument("--each", type=int, default=25, help="kills, or copies, for each seed")
     parser.add_argument("--first", type=int, default=1, help="the first seed")
     parser.add_argument("--database", choices=["sqlite", "postgres", "both"], default="both")
+    parser.add_argument("--of", choices=list(WORK), default="runs", help="what the server does meanwhile")
     parser.add_argument("--copies", type=int, default=0, help="copies of a busy SQLite database")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     given = parser.parse_args()
@@ -98,7 +102,7 @@ def main() -> int:
         postgres = stack.enter_context(postgres_server()) if "postgres" in kinds and given.kills else None
         for kind in kinds:
             seeds = range(given.first, given.first + given.kills)
-            tolls += prove(kind, seeds, given.kills, given.each, postgres, progress)
+            tolls += prove(kind, seeds, given.kills, given.each, postgres, progress, given.of)
     power = cut(given.copies, given.each, given.first, progress) if given.copies else None
     if given.json:
         found: dict[str, Any] = {"seeds": [toll.show() for toll in tolls], "power": asdict(power) if power else None}

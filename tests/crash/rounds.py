@@ -1,4 +1,4 @@
-"""Rounds of kill, restart and check on one database: the work behind ``test_crash`` and ``prove``.
+"""Rounds of kill, restart and check on one database: what is behind ``test_crash``, ``test_memories`` and ``prove``.
 
 A seed fixes the instants at which the server is killed. The rest of a crash is up to the machine, so that a seed that
 failed fails again only if its instants are what mattered.
@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tests.acceptance.server import KEY, SECONDS, Server
 from tests.cli.process import environment
@@ -33,7 +33,7 @@ SITE = {"type": "github_repository", "url": "https://github.com/acme/site", "aut
 class Toll:
     """What the kills of one seed have come to.
 
-    ``acknowledged`` runs were answered. Of requests whose connection broke, those with a key were ``repeated``, and were
+    ``acknowledged`` runs (or versions of memories) were answered. Of requests whose connection broke, those with a key were ``repeated``, and were
     found done already ``caught_up`` times; of the others (``broken``), ``kept_unanswered`` were done.
     """
 
@@ -62,6 +62,28 @@ class Toll:
     def show(self) -> dict[str, Any]:
         """As JSON."""
         return asdict(self)
+
+
+class Work(Protocol):
+    """What keeps a server busy while it is killed, and knows what must be there afterwards."""
+
+    gate: Gate
+
+    def resume(self) -> None:
+        """Let the clients in."""
+        ...
+
+    def finish(self) -> None:
+        """Let every client finish what it has begun, then end."""
+        ...
+
+    def check(self, url: str, toll: Toll) -> None:
+        """After a restart, with no client about."""
+        ...
+
+    def settle(self, url: str, toll: Toll) -> None:
+        """In the end."""
+        ...
 
 
 class House(Server):
@@ -149,8 +171,24 @@ class Busy:
         return {run_id: raw for client in self.clients for run_id, raw in list(client.told.answered.items())}
 
 
-def rounds(folder: Path, url: str, kind: str, seed: int, kills: int) -> Toll:
-    """Kill a server so many times, and see what it has kept."""
+class Runs(Busy):
+    """Clients that fire deployments, and what their runs must have come to."""
+
+    def __init__(self, server: House) -> None:
+        super().__init__(server)
+        self._checked: set[str] = set()
+
+    def check(self, url: str, toll: Toll) -> None:
+        """What clients were told is there, byte for byte, and nothing is half made."""
+        _check(self, url, toll, self._checked)
+
+    def settle(self, url: str, toll: Toll) -> None:
+        """Each deployment has as many runs as its client must have made, and keys still replay what they did."""
+        _settle(self, url, toll)
+
+
+def rounds(folder: Path, url: str, kind: str, seed: int, kills: int, begin: Callable[[House], Work] = Runs) -> Toll:
+    """Kill a server so many times while it does the work that ``begin`` gives it, and see what it has kept."""
     chance = random.Random(seed)
     toll = Toll(kind, seed)
     started = time.monotonic()
@@ -158,9 +196,8 @@ def rounds(folder: Path, url: str, kind: str, seed: int, kills: int) -> Toll:
     if chance.random() < 0.5:  # on the empty database: in the middle of the first migrations
         _kill_in_start(server, 0, chance, toll)
     with server:
-        busy = Busy(server)
+        busy = begin(server)
         port = server.port
-        checked: set[str] = set()
         while toll.kills < kills:
             busy.resume()
             delay = chance.uniform(_SHORTEST, _LONGEST)
@@ -172,10 +209,10 @@ def rounds(folder: Path, url: str, kind: str, seed: int, kills: int) -> Toll:
             while toll.kills < kills and chance.random() < _IN_START:
                 _kill_in_start(server, port, chance, toll)
             server.start(port)
-            _check(busy, url, toll, checked)
+            busy.check(url, toll)
         busy.finish()
-        _check(busy, url, toll, checked)
-        _settle(busy, url, toll)
+        busy.check(url, toll)
+        busy.settle(url, toll)
     if kind == "sqlite":
         toll.findings += tables.sound(folder / "rota.db")
     toll.seconds = round(time.monotonic() - started, 1)
@@ -191,7 +228,6 @@ def _kill_in_start(server: House, port: int, chance: random.Random, toll: Toll) 
 
 
 def _check(busy: Busy, url: str, toll: Toll, checked: set[str]) -> None:
-    """After a restart: what clients were told is there, byte for byte, and nothing is half made."""
     answered = busy.answered()
     seen = tables.look(url)
     new = [sentence for sentence in seen.half_made if sentence not in toll.findings]
@@ -209,7 +245,6 @@ def _check(busy: Busy, url: str, toll: Toll, checked: set[str]) -> None:
 
 
 def _settle(busy: Busy, url: str, toll: Toll) -> None:
-    """In the end: each deployment has as many runs as its client must have made, and keys still replay what they did."""
     seen = tables.look(url)
     for client in busy.clients:
         told, runs = client.told, seen.runs_of(client.deployment_id)

@@ -1,15 +1,17 @@
 """Every named query is one that both databases understand, and says what it is for."""
 
+import contextlib
 import importlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
 from rota.base.clock import HandClock
-from rota.store.tx import Insert, Listing, Query
+from rota.store.tx import Insert, Listing, Query, Update
 from tests.conftest import open_and_close
 
 ROOT = Path(__file__).parents[2]
@@ -20,14 +22,14 @@ MODULES = [
 ]
 
 
-def named() -> Iterator[tuple[str, Query | Insert | Listing]]:
+def named() -> Iterator[tuple[str, Query | Insert | Update | Listing]]:
     for module in MODULES:
         for name, value in vars(importlib.import_module(module)).items():
-            if isinstance(value, Query | Insert | Listing):
+            if isinstance(value, Query | Insert | Update | Listing):
                 yield f"{module}.{name}", value
 
 
-def texts() -> Iterator[tuple[str, Query | Insert]]:
+def texts() -> Iterator[tuple[str, Query | Insert | Update]]:
     """The queries, each listing in every direction, bare, with each filter alone, and with all of them."""
     for name, value in named():
         if not isinstance(value, Listing):
@@ -69,17 +71,29 @@ def test_every_query_prepares_on_sqlite(tmp_path: Path, clock: HandClock) -> Non
 def test_every_query_prepares_on_postgres(postgres_url: str) -> None:
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         for number, (name, value) in enumerate(texts()):
-            text = value.postgres
-            if isinstance(value, Query):
-                for position, key in enumerate(_parameters(value), 1):
-                    text = text.replace(f"%({key})s", f"${position}")
-            else:
-                for position in range(1, len(value.columns) + 1):
-                    text = text.replace("%s", f"${position}", 1)
             try:
-                connection.execute(f"PREPARE q{number} AS {text.replace('%%', '%')}")  # type: ignore[arg-type]
+                prepare(connection, f"q{number}", value)
             except psycopg.Error as exc:
                 pytest.fail(f"{name}: {exc}")
+
+
+def prepare(connection: psycopg.Connection[Any], name: str, value: Query | Insert) -> None:
+    """Let PostgreSQL look at a text."""
+    text = value.postgres
+    if isinstance(value, Query):
+        for position, key in enumerate(_parameters(value), 1):
+            text = text.replace(f"%({key})s", f"${position}")
+    else:
+        for position in range(1, len(value.columns) + 1):
+            text = text.replace("%s", f"${position}", 1)
+    connection.execute(f"PREPARE {name} AS {text.replace('%%', '%')}")  # type: ignore[arg-type]
+
+
+def explain(path: Path, query: Query) -> list[str]:
+    """The steps in which SQLite would run a text without sets."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute("EXPLAIN QUERY PLAN " + query.sqlite, dict.fromkeys(_parameters(query))).fetchall()
+    return [row[3] for row in rows]
 
 
 def test_a_list_is_walked_by_an_index_and_never_sorted(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from rota.api import ROUTES
 from rota.base.clock import MINUTE
 from rota.resources.deployment_runs.wire import ErrorType
 from rota.resources.workspaces import actions as workspaces
@@ -34,11 +33,6 @@ FAULT = {
     ],
 }
 NO_FAULT = {"sqlite": ["DROP TRIGGER planted"], "postgres": ["DROP FUNCTION planted CASCADE"]}
-
-
-def has(noun: str) -> bool:
-    """Whether there is such a room yet."""
-    return any(route.path == f"/v1/{noun}" for route in ROUTES)
 
 
 def count_rows(api: Api) -> dict[str, int]:
@@ -73,10 +67,10 @@ class Scene:
             return keys.create(tx, api.who.organization_id, workspace_id=self.workspace_id).key
 
         self.key = api.write(key)
-        self.vaults = [self.new("vaults", display_name=f"Vault {number}") for number in range(3 * has("vaults"))]
-        self.files = [self.file(f"report {number}.csv") for number in range(2 * has("files"))]
+        self.vaults = [self.new("vaults", display_name=f"Vault {number}") for number in range(3)]
+        self.files = [self.file(f"report {number}.csv") for number in range(2)]
         self.stores = [self.new("memory_stores", name="Notes") for _ in range(3)]
-        self.skills = [self.skill(f"skill-{number}") for number in range(2 * has("skills"))]
+        self.skills = [self.skill(f"skill-{number}") for number in range(2)]
         networking = {"type": "limited", "allowed_hosts": ["mcp.example.com"]}
         self.environment = self.new("environments", name="office", config={"type": "cloud", "networking": networking})
         self.member = self.new("agents", name="Member", model="claude-haiku-4-5")
@@ -296,7 +290,7 @@ BREAKS = [
     ),
     Break(
         "self_hosted_resources_unsupported_error",
-        "Self-hosted environments do not support",
+        "Self-hosted environments do not support `file` and `github_repository` resources",
         self_host,
         Scene.move,
         lambda scene: ("resources", None),
@@ -369,11 +363,6 @@ BREAKS = [
         lambda scene: run_sql(scene.api, NO_FAULT[scene.api.house.db.name]),
         lambda scene: ("deployment", scene.deployment),
     ),
-]
-BREAKS = [
-    each
-    for each in BREAKS
-    if all(has(noun) or not each.type.startswith(noun[:-1] + "_") for noun in ("vaults", "files", "skills"))
 ]
 BY_TYPE = {each.type: each for each in BREAKS}
 

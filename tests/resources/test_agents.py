@@ -9,7 +9,7 @@ from anthropic.types.beta import BetaManagedAgentsAgent
 from rota.base.clock import HandClock
 from rota.base.errors import InvalidRequest
 from rota.base.who import Who
-from rota.resources.agents import actions, versions
+from rota.resources.agents import actions
 from rota.resources.agents.wire import CreateAgent, UpdateAgent
 from rota.store.tx import Query, Tx
 from tests.api import Api
@@ -469,18 +469,3 @@ def test_a_version_that_was_never_committed_is_not_remembered(api: Api, clock: H
     clock.advance(seconds=1)
     assert api.read(actions.versions_many, [(agent, 2)])[agent, 2].body.name == "Really"
     assert api.read(actions.traits_many, [(agent, 2)])[agent, 2].name == "Really"
-
-
-def test_memory_forgets_the_least_recently_used_when_it_is_full() -> None:
-    memory: versions._Memory[str] = versions._Memory(10)
-    for name, weight in (("a", 4), ("b", 4)):
-        memory.keep((name, 1), name, weight)
-    assert memory.find([("a", 1)]) == {("a", 1): "a"}
-    memory.keep(("c", 1), "c", 4)
-    refs = [(name, 1) for name in "abc"]
-    assert memory.find(refs) == {("a", 1): "a", ("c", 1): "c"}
-    memory.keep(("huge", 1), "huge", 11)
-    assert memory.find([*refs, ("huge", 1)]) == {}
-    memory.keep(("a", 1), "A", 10)
-    memory.keep(("a", 1), "A", 10)
-    assert memory.find(refs) == {("a", 1): "A"}

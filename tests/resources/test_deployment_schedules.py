@@ -149,7 +149,9 @@ def test_a_replaced_schedule_counts_from_now_and_a_cleared_one_is_null(sqlite_ap
 
 def test_the_last_run_is_kept_when_the_schedule_is_replaced_or_the_deployment_archived(still_api: Api) -> None:
     deployment = still_api.deployment(schedule=cron("0 9 * * *"))
-    ran = Query("What a scheduled fire would leave.", "UPDATE deployments SET last_run_at = :at WHERE id = :id")
+    ran = Query(
+        "What a scheduled fire would leave.", "UPDATE schedules SET last_run_at = :at WHERE deployment_id = :id"
+    )
     still_api.write(lambda tx: tx.run(ran, at=1_772_452_809_500_000, id=deployment["id"]))
     shown = "2026-03-02T12:00:09.500000Z"
     assert still_api.get(path(deployment)).ok()["schedule"]["last_run_at"] == shown

@@ -9,6 +9,8 @@ from rota.base.seal import Sealer
 from rota.resources.sessions.drafts import token_place
 from rota.store.tx import Query
 from tests.api import HELLO, Api
+from tests.forms import Field, file
+from tests.resources.scenes import Scene, run_sql
 
 Json = dict[str, Any]
 TOKEN = "github-canary-0123456789abcdef"
@@ -195,6 +197,192 @@ def test_a_session_that_has_ended_keeps_its_resources_as_they_are(still_api: Api
     assert api.post(path(session), {"type": "file", "file_id": NO_FILE}).refused(400) == said
     assert api.get(path(session)).ok()["data"] == [resource]
     assert kept(api)[resource["id"]] == TOKEN
+
+
+# Files
+
+
+def upload(api: Api, name: str = "report.csv", content: bytes = b"1,2\n", **form: str) -> Json:
+    """A new file."""
+    fields = [file(content, name, "text/csv"), *(Field(key, value.encode()) for key, value in form.items())]
+    return api.post("/v1/files", form=fields).ok()
+
+
+def mounted(uploaded: Json, **more: Any) -> Json:
+    return {"type": "file", "file_id": uploaded["id"], **more}
+
+
+def files_of(api: Api, session: Json) -> dict[str, Json]:
+    """The files of a session, by id."""
+    found = api.get("/v1/files", query={"scope_id": session["id"], "limit": 1000}).ok()["data"]
+    return {each["id"]: each for each in found}
+
+
+def test_a_session_has_copies_of_its_own(api: Api, clock: HandClock) -> None:
+    report, notes = upload(api), upload(api, "notes.txt", b"hello")
+    clock.advance(seconds=5)
+    session = create(api, [mounted(report), mounted(notes, mount_path="/n.txt"), mounted(report, mount_path="b/r.csv")])
+    assert [each["mount_path"] for each in session["resources"]] == [
+        f"/mnt/session/uploads/{report['id']}",
+        "/mnt/session/uploads/n.txt",
+        "/mnt/session/uploads/b/r.csv",
+    ]
+    copies = files_of(api, session)
+    assert len(copies) == 3
+    for resource, original in zip(session["resources"], (report, notes, report), strict=True):
+        assert set(resource) == {"type", "id", "file_id", "mount_path", "created_at", "updated_at"}
+        assert resource["id"].startswith("sesrsc_01")
+        assert resource["created_at"] == resource["updated_at"] == session["created_at"]
+        assert resource["file_id"] != original["id"]
+        assert copies[resource["file_id"]] == original | {
+            "id": resource["file_id"],
+            "created_at": session["created_at"],
+            "downloadable": False,
+            "scope": {"type": "session", "id": session["id"]},
+        }
+    assert {each["id"] for each in api.get("/v1/files").ok()["data"]} == {report["id"], notes["id"]}
+    assert api.get(f"/v1/sessions/{session['id']}").ok() == session
+    api.delete(f"/v1/files/{report['id']}").ok()
+    assert files_of(api, session) == copies
+    assert api.get(path(session)).ok()["data"] == session["resources"]
+
+
+def test_each_run_makes_copies_that_go_with_its_session(api: Api) -> None:
+    report = upload(api)
+    deployment = api.deployment(agent=api.agent(tools=READING)["id"], resources=[mounted(report)])
+    assert deployment["resources"] == [mounted(report)]
+    paths = [f"/v1/deployments/{deployment['id']}/run"] * 3
+    runs = [answer.ok() for answer in api.gather([api.call("POST", each) for each in paths])]
+    sessions = [api.get(f"/v1/sessions/{run['session_id']}").ok() for run in runs]
+    shown = [session["resources"][0]["file_id"] for session in sessions]
+    assert len(set(shown)) == 3
+    for session, copy_id in zip(sessions, shown, strict=True):
+        assert set(files_of(api, session)) == {copy_id}
+    run_sql(api, ["UPDATE sessions SET status = 'idle'"])
+    api.delete(f"/v1/sessions/{sessions[0]['id']}").ok()
+    api.get(f"/v1/files/{shown[0]}").refused(404, "not_found_error")
+    assert set(files_of(api, sessions[1])) == {shown[1]}
+    assert api.get(f"/v1/files/{report['id']}").ok() == report
+
+
+def test_a_file_that_has_expired_is_not_there(api: Api, clock: HandClock) -> None:
+    report = upload(api, expires_in_seconds="3600")
+    deployment = api.deployment(agent=api.agent(tools=READING)["id"], resources=[mounted(report)])
+    assert api.fire(deployment)["error"] is None
+    clock.advance(seconds=3600)
+    assert api.fire(deployment)["error"]["type"] == "file_not_found_error"
+    body = {"agent": deployment["agent"]["id"], "environment_id": deployment["environment_id"]}
+    said = api.post("/v1/sessions", body | {"resources": [mounted(report)]}).refused(404, "not_found_error")
+    assert said.endswith(report["id"])
+
+
+def test_a_file_is_added_and_removed_with_its_copy(api: Api, clock: HandClock) -> None:
+    report = upload(api)
+    session = create(api, [repository()], initial_events=HELLO)
+    clock.advance(seconds=5)
+    added = api.post(path(session), mounted(report)).ok()
+    assert added == {
+        "type": "file",
+        "id": added["id"],
+        "file_id": added["file_id"],
+        "mount_path": f"/mnt/session/uploads/{report['id']}",
+        "created_at": "2026-03-02T12:00:05Z",
+        "updated_at": "2026-03-02T12:00:05Z",
+    }
+    shown = api.get(f"/v1/sessions/{session['id']}").ok()
+    assert shown["resources"] == [*session["resources"], added]
+    assert (shown["status"], shown["updated_at"]) == ("running", "2026-03-02T12:00:05Z")
+    assert api.get(path(session, added["id"])).ok() == added
+    assert set(files_of(api, session)) == {added["file_id"]}
+    clock.advance(seconds=5)
+    assert api.delete(path(session, added["id"])).ok() == {"type": "session_resource_deleted", "id": added["id"]}
+    shown = api.get(f"/v1/sessions/{session['id']}").ok()
+    assert (shown["resources"], shown["updated_at"]) == (session["resources"], "2026-03-02T12:00:10Z")
+    assert files_of(api, session) == {}
+    api.delete(path(session, added["id"])).refused(404, "not_found_error")
+    assert api.get(f"/v1/files/{report['id']}").ok() == report
+    assert [event["type"] for event in api.get(f"/v1/sessions/{session['id']}/events").ok()["data"]] == ["user.message"]
+
+
+def test_a_file_whose_copy_was_deleted_by_itself_can_still_be_removed(still_api: Api) -> None:
+    session = create(still_api, [mounted(upload(still_api))])
+    [resource] = session["resources"]
+    still_api.delete(f"/v1/files/{resource['file_id']}").ok()
+    assert still_api.post(path(session, resource["id"]), {"authorization_token": "t"}).refused(400) == (
+        "authorization_token: only `github_repository` resources have one"
+    )
+    still_api.delete(path(session, resource["id"])).ok()
+    assert still_api.get(path(session)).ok()["data"] == []
+
+
+def test_a_place_that_is_taken_is_refused(still_api: Api) -> None:
+    api = still_api
+    report = upload(api)
+    session = create(api, [mounted(report, mount_path="/a/b")])
+    for place in ("/a/b", "/uploads/a/b/c", "/a"):
+        said = api.post(path(session), mounted(report, mount_path=place)).refused(400)
+        full = f"/mnt/session/uploads{place.removeprefix('/uploads')}"
+        assert said == (
+            f"Invalid `file` resource: `mount_path` overlaps another resource: /mnt/session/uploads/a/b and {full}; "
+            "set distinct `mount_path` values"
+        )
+    assert len(files_of(api, session)) == 1
+    body = {"agent": session["agent"]["id"], "environment_id": session["environment_id"]}
+    twice = api.post("/v1/sessions", body | {"resources": [mounted(report)] * 2}).refused(400)
+    assert "overlaps another resource" in twice
+
+
+def test_a_session_has_at_most_five_hundred_files(still_api: Api) -> None:
+    api = still_api
+    report = upload(api)
+    session = create(api, [mounted(report, mount_path=f"/part/{number}") for number in range(500)])
+    assert len(files_of(api, session)) == len({each["file_id"] for each in session["resources"]}) == 500
+    assert "at most 500 files" in api.post(path(session), mounted(report, mount_path="/more")).refused(400)
+    api.delete(path(session, session["resources"][0]["id"])).ok()
+    api.post(path(session), mounted(report, mount_path="/more")).ok()
+
+
+def test_another_workspaces_file_is_not_there(still_api: Api) -> None:
+    api = still_api
+    scene = Scene(api)
+    [theirs, _] = scene.files
+    body = {"agent": api.agent(tools=READING)["id"], "environment_id": api.environment()["id"]}
+    said = api.post("/v1/sessions", body | {"resources": [{"type": "file", "file_id": theirs}]}).refused(
+        404, "not_found_error"
+    )
+    assert said.endswith(theirs)
+    session = create(api, [])
+    assert api.post(path(session), {"type": "file", "file_id": theirs}).refused(404, "not_found_error") == said
+
+
+def test_a_walk_goes_on_rightly_while_files_come_and_go(still_api: Api) -> None:
+    api = still_api
+    report = upload(api)
+    notes = api.memory_store()
+    parts = [mounted(report, mount_path=f"/part/{number}") for number in range(6)]
+    session = create(api, [*parts[:3], store(notes), *parts[3:], repository()])
+    ids = [each.get("id", notes["id"]) for each in session["resources"]]
+
+    def walk(page: str | None, limit: int = 2) -> Json:
+        query = {"limit": limit} | ({} if page is None else {"page": page})
+        return api.get(path(session), query=query).ok()
+
+    def seen(found: Json) -> list[str]:
+        return [each.get("id", notes["id"]) for each in found["data"]]
+
+    first = walk(None)
+    assert seen(first) == ids[:2]
+    api.delete(path(session, ids[0])).ok()  # before where the walk stands
+    second = walk(first["next_page"])
+    assert seen(second) == ids[2:4]
+    third = walk(second["next_page"])  # a page that ended with a store, which has no id
+    assert seen(third) == ids[4:6]
+    api.delete(path(session, ids[5])).ok()  # where it stands
+    api.delete(path(session, ids[1])).ok()
+    added = api.post(path(session), mounted(report, mount_path="/late")).ok()
+    rest = walk(third["next_page"], 10)
+    assert seen(rest) == [*ids[6:], added["id"]]
+    assert rest["next_page"] is None
 
 
 # Files that are refused

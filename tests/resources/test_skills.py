@@ -181,7 +181,7 @@ def blobs(api: Api) -> list[str]:
 @pytest.mark.parametrize(
     "path", ["", "/versions", "/versions/latest", f"/versions/skver_{NEVER}", f"/versions/skver_{NEVER}/content"]
 )
-@pytest.mark.parametrize("skill_id", [f"skill_{NEVER}", "skill_x", "xlsx", "agent_x", "%2e%2e"])
+@pytest.mark.parametrize("skill_id", [f"skill_{NEVER}", "skill_x", "xlsx", "agent_x", ".."])
 def test_an_unknown_skill_is_404(still_api: Api, skill_id: str, path: str) -> None:
     response = still_api.get(f"/v1/skills/{skill_id}{path}")
     assert response.refused(404, "not_found_error") == f"Skill not found: {skill_id}"
@@ -205,11 +205,17 @@ def test_a_version_of_another_skill_is_404(still_api: Api, made: dict[str, Any])
     assert still_api.get(f"{path}/content").refused(404, "not_found_error") == f"Skill not found: {made['id']}"
 
 
-@pytest.mark.parametrize("slot", ["1759178010641129", "1", "x", "skillver_01", "skill_version_01", "LATEST"])
-def test_a_version_is_addressed_by_its_id(still_api: Api, made: dict[str, Any], slot: str) -> None:
+@pytest.mark.parametrize("slot", ["1759178010641129", "1", "0", "9" * 40])
+def test_a_version_is_not_addressed_by_its_number(still_api: Api, made: dict[str, Any], slot: str) -> None:
     path = f"/v1/skills/{made['id']}/versions/{slot}"
     for response in (still_api.get(path), still_api.delete(path), still_api.get(f"{path}/content")):
         assert response.refused(400) == f"Invalid version id: '{slot}'"
+
+
+@pytest.mark.parametrize("slot", ["x", "skillver_01", "skill_version_01", "LATEST", "1.0"])
+def test_what_is_no_version_id_is_not_there(still_api: Api, made: dict[str, Any], slot: str) -> None:
+    said = still_api.get(f"/v1/skills/{made['id']}/versions/{slot}").refused(404, "not_found_error")
+    assert said == f"Skill version not found: {made['id']} version {slot}"
 
 
 def test_latest_is_for_reading_only(still_api: Api, made: dict[str, Any]) -> None:

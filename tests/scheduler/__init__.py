@@ -1,0 +1,1 @@
+"""The clock: schedules that fire exactly once, on time, on many machines."""

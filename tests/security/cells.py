@@ -60,13 +60,16 @@ class Cell:
 
 ALWAYS_EMPTY = frozenset({"organizations.rate_limits.list", "organizations.workspaces.rate_limits.list"})
 """Lists that never have a row, and so no cursor: every one is refused."""
-_A_CALL = "it answers a tool call, of which a session has none before a model has taken its turn"
 NEED_MORE = {
-    "SendEvents.events [] ToolConfirmation.session_thread_id": (400, _A_CALL),
-    "SendEvents.events [] CustomToolResult.session_thread_id": (400, _A_CALL),
-    "SendEvents.events [] ToolResult.session_thread_id": (403, "only a worker may send it"),
+    # An answer to a tool call, of which a session has none before a model has taken its turn.
+    "SendEvents.events [] ToolConfirmation.session_thread_id": 400,
+    "SendEvents.events [] CustomToolResult.": 400,
+    # Only a worker may send it.
+    "SendEvents.events [] ToolResult.": 403,
+    # A session keeps the vaults that it was created with (contract).
+    "UpdateSession.vault_ids []": 400,
 }
-"""Places where one's own thing alone is not enough for a success, what comes of it, and why."""
+"""Places, by how their variant begins, where one's own thing alone is not enough for a success, and what comes of it."""
 UNDER_WAY = {
     "sessions.resources.add": (404, "there are no files yet"),
     "sessions.resources.delete": (400, "a repository stays, and there are no files yet"),
@@ -76,10 +79,13 @@ CLOSED = {"organizations.workspaces.rate_limits.list": 400}
 """Reads that an archived workspace does not answer (contract, workspaces: what lies below one is closed)."""
 
 
+BY_SHAPE = {("version", "a number"): (400, "numbers of versions are for clients of the dated beta (contract, skills)")}
+"""Texts at the place of an id that are refused for what they look like, whatever is there, and why."""
+
+
 def cells(world: World, route: Route) -> Iterator[Cell]:
     """All cells of a route. Each is made when the one before it has been judged, since both may need fresh things."""
-    nouns = {noun_of(parameter) for parameter in route.parameters}
-    if nouns & set(world.missing):
+    if not makeable(world, route):
         return
     yield from controls(world, route)
     yield from credentials(world, route)
@@ -98,12 +104,18 @@ def cells(world: World, route: Route) -> Iterator[Cell]:
         yield from idempotency(world, route)
 
 
+def makeable(world: World, route: Route) -> bool:
+    """Whether there is a maker for everything that the route is about; a law fails where there is none."""
+    nouns = {noun_of(parameter) for parameter in route.parameters}
+    return not {*nouns, row_noun(route)} & set(world.missing)
+
+
 def own_key(home: Home, route: Route) -> tuple[tuple[str, str], ...]:
     return header(home.key_for(route))
 
 
 def params_of(home: Home, route: Route) -> Params:
-    return home.params(noun_of(route.parameters[-1])) if route.parameters else {}
+    return home.params_for(route)
 
 
 def absent(params: Params, names: Iterable[str] | None = None) -> Params:
@@ -142,7 +154,7 @@ def controls(world: World, route: Route) -> Iterator[Cell]:
                 below = owner.fresh(place.noun, params)  # of the very thing that the path is about
                 thing = list(below.values())[-1]
             sent = planted(owner, route, place, thing)
-            expected, _ = NEED_MORE.get(place.variant, (200, ""))
+            expected = next((status for start, status in NEED_MORE.items() if place.variant.startswith(start)), 200)
             yield Cell(route.name, "one's own", place.variant, Ask(route, params, headers, sent), None, expected)
 
 
@@ -153,7 +165,7 @@ def credentials(world: World, route: Route) -> Iterator[Cell]:
     for name, headers in world.bad.items():
         yield pair(route, "credential", name, 401, headers, there, absent(there), sent)
     for name, headers in world.other_kinds.items():
-        yield pair(route, "credential", name, 401, headers, there, absent(there), sent)
+        yield pair(route, "credential", name, 404 if route.hidden else 401, headers, there, absent(there), sent)
     if route.access == "workspace":
         for name, home in (("the admin key", world.owner), ("a stranger's admin key", world.stranger)):
             yield pair(route, "credential", name, 403, header(home.admin), there, absent(there), sent)
@@ -205,11 +217,15 @@ def odd_ids(world: World, route: Route) -> Iterator[Cell]:
     for parameter in own:
         not_there = absent(own, [parameter])
         for noun in PREFIXES:
-            if noun != noun_of(parameter):
+            if noun != noun_of(parameter) and noun not in world.missing:
                 there = own | {parameter: world.owner.real(noun)}
                 yield pair(route, "another type", f"{parameter} is of {noun}", 404, headers, there, not_there, sent)
         for name, text in MALFORMED.items():
             there = own | {parameter: text}
+            if (by_shape := BY_SHAPE.get((noun_of(parameter), name))) is not None:
+                detail, probe = f"{parameter} is {name}", Ask(route, there, headers, sent)
+                yield Cell(route.name, "malformed id", detail, probe, None, by_shape[0])
+                continue
             cell = pair(route, "malformed id", f"{parameter} is {name}", 404, headers, there, not_there, sent)
             shown = text.replace("\0", "\ufffd")
             yield replace(cell, probe=replace(cell.probe, hide=(shown, *cell.probe.hide)))
@@ -326,7 +342,7 @@ def cursors(world: World, route: Route) -> Iterator[Cell]:
             yield cell(f"the owner's, in {name} hands, for the owner's list", home, theirs, good, None)
     yield cell("altered", owner, theirs, altered)
     for other in GUARDED:
-        if other.paged and other is not route and other.name not in ALWAYS_EMPTY:
+        if other.paged and other is not route and other.name not in ALWAYS_EMPTY and makeable(world, other):
             page = cursor(world, owner, other, params_of(owner, other))
             yield cell(f"of {other.name}", owner, theirs, page)
     if theirs:
@@ -335,7 +351,10 @@ def cursors(world: World, route: Route) -> Iterator[Cell]:
 
 
 def row_noun(route: Route) -> str | None:
-    return next((noun for noun, prefix in PREFIXES.items() if prefix.rpartition("/")[0] == route.path), None)
+    return next(
+        (noun for noun, prefix in PREFIXES.items() if prefix.rpartition("/")[0] == route.path.removeprefix("/rota")),
+        None,
+    )
 
 
 def idempotency(world: World, route: Route) -> Iterator[Cell]:

@@ -12,12 +12,16 @@ from itertools import count
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
+from msgspec.structs import replace
+
 from rota import api as table
 from rota.http.route import Route
+from rota.resources.files import sql as files_sql
 from rota.resources.workspaces import keys
-from rota.store.tx import Tx
+from rota.store.tx import Query, Tx
 from tests.api import HELLO, KEY, Api, Response
-from tests.forms import encode, file
+from tests.forms import Field, encode, file
+from tests.resources.zips import manifest
 from tests.security.references import smallest
 
 ROUTES: list[Route] = [
@@ -66,6 +70,12 @@ class Sent:
     def json(body: Any) -> "Sent":
         """A body in JSON."""
         return Sent(json.dumps(body).encode())
+
+    @staticmethod
+    def form(*fields: Field) -> "Sent":
+        """A form."""
+        raw, content_type = encode(fields)
+        return Sent(raw, (("content-type", content_type),))
 
 
 NO_BODY = Sent()
@@ -124,6 +134,14 @@ class Home:
             self._one[noun] = self.fresh(noun)
         return self._one[noun]
 
+    def params_for(self, route: Route) -> Params:
+        """The path parameters that lead to this workspace's thing for a route: always the same one."""
+        if route.name not in THINGS:
+            return self.params(noun_of(route.parameters[-1])) if route.parameters else {}
+        if route.name not in self._one:
+            self._one[route.name] = THINGS[route.name](self)
+        return self._one[route.name]
+
     def fresh(self, noun: str, above: Params | None = None) -> Params:
         """A new thing of a kind, below ``above`` if that is given, else below new things."""
         prefix = PREFIXES[noun]
@@ -135,6 +153,8 @@ class Home:
 
     def fresh_for(self, route: Route) -> Params:
         """New things for all of a route's path parameters."""
+        if (make := THINGS.get(route.name)) is not None:
+            return make(self)
         return self.fresh(noun_of(route.parameters[-1])) if route.parameters else {}
 
 
@@ -181,14 +201,58 @@ def _memory_version(home: Home, _prefix: str, above: Params) -> str:
     return memory["memory_version_id"]
 
 
+def _endpoint(home: Home, _prefix: str, _above: Params) -> str:
+    return home.ask(ROUTE["webhooks.create"], {}).ok()["id"]
+
+
+def _delivery(home: Home, _prefix: str, above: Params) -> str:
+    """A delivery that ended, which may be sent again."""
+    made = home.ask(ROUTE["webhooks.test"], above).ok()["id"]
+    home.ask(ROUTE["webhooks.update"], above, Sent.json({"state": "disabled"})).ok()
+    home.ask(ROUTE["webhooks.update"], above, Sent.json({"state": "enabled"})).ok()
+    return made
+
+
 MAKERS: dict[str, Maker] = {
     "api_key": _api_key,
+    "delivery": _delivery,
     "deployment_run": _deployment_run,
+    "endpoint": _endpoint,
     "memory_version": _memory_version,
     "resource": _resource,
     "thread": _thread,
 }
 """Nouns whose things come about otherwise than by a POST on their collection."""
+
+
+def _spent_credential(home: Home) -> Params:
+    """An archived credential: whether its server takes it is answered without asking anybody."""
+    params = home.fresh("credential")
+    home.ask(ROUTE["vaults.credentials.archive"], params).ok()
+    return params
+
+
+def _output(home: Home) -> Params:
+    """A file that may be downloaded, as those are that an agent wrote."""
+    params = home.fresh("file")
+
+    def change(tx: Tx) -> None:
+        row = tx.one(FILE_BODY, id=params["file_id"])
+        assert row is not None
+        body = files_sql.to_text(replace(files_sql.to_body(row[0]), downloadable=True))
+        tx.run(SET_FILE_BODY, id=params["file_id"], body=body)
+
+    home.api.write(change)
+    return params
+
+
+FILE_BODY = Query("What is kept of a file.", "SELECT body FROM files WHERE id = :id")
+SET_FILE_BODY = Query("Keep something else.", "UPDATE files SET body = :body WHERE id = :id")
+THINGS: dict[str, Callable[[Home], Params]] = {
+    "files.download": _output,
+    "vaults.credentials.mcp_oauth_validate": _spent_credential,
+}
+"""Routes that do not take every thing of their kind."""
 
 
 def _named() -> str:
@@ -205,9 +269,22 @@ def _session(home: Home) -> Any:
     return {"agent": home.real("agent"), "environment_id": home.real("environment"), "resources": REPOSITORIES}
 
 
-def _file() -> Sent:
-    raw, content_type = encode([file(_named().encode())])
-    return Sent(raw, (("content-type", content_type),))
+def _file(_: Home) -> Sent:
+    return Sent.form(file(_named().encode()))
+
+
+def _skill(_: Home) -> Sent:
+    return Sent.form(file(manifest(), "my-skill/SKILL.md", name="files[]"))
+
+
+HOOK = {"url": "https://hooks.example.com/", "enabled_events": ["agent.created"]}
+PUBLISHED_HOOK = {**HOOK, "enabled_events": ["external_key.failed"]}
+
+
+def _hooks(body: Any = None) -> Callable[[Home], Sent]:
+    """What the published routes of webhooks take: a body, and their beta, without which they are not there."""
+    raw = b"" if body is None else json.dumps(body).encode()
+    return lambda _: Sent(raw, (("content-type", "application/json"), ("anthropic-beta", "webhooks-2026-10-07")))
 
 
 BODIES: dict[str, Callable[[Home], Any]] = {
@@ -215,10 +292,22 @@ BODIES: dict[str, Callable[[Home], Any]] = {
         "name": "Clerk", "model": "claude-opus-5-5", "tools": [{"type": "agent_toolset_20260401"}],
     },
     "environments.create": lambda _: {"name": _named()},
-    "files.upload": lambda _: _file(),
+    "files.upload": _file,
     "organizations.workspaces.create": lambda _: {"name": _named()},
     "sessions.create": _session,
     "sessions.events.send": lambda _: {"events": HELLO},
+    "skills.create": _skill,
+    "skills.versions.create": _skill,
+    "vaults.credentials.create": lambda _: {
+        "auth": {"type": "static_bearer", "mcp_server_url": f"https://{_named()}.invalid/mcp", "token": "token"},
+    },
+    "webhooks.create": lambda _: HOOK,
+    "organizations.webhooks.create": _hooks(PUBLISHED_HOOK),
+    "organizations.webhooks.list": _hooks(),
+    "organizations.webhooks.retrieve": _hooks(),
+    "organizations.webhooks.update": _hooks({}),
+    "organizations.webhooks.delete": _hooks(),
+    "organizations.webhooks.regenerate_signing_secret": _hooks(),
     "memory_stores.update": lambda _: {"name": "Notes"},
     "memory_stores.memories.update": lambda _: {"content": "another text"},
     "memory_stores.memories.create": lambda _: {"path": f"/{_named()}", "content": "text"},

@@ -21,6 +21,7 @@ NOUNS = {"session_thread": "thread", "scope": "session", "tool_use": "event", "c
 NOWHERE = {
     "external_key": "a key that is held outside; refused whatever it is",
     "user_profile": "nobody has a profile here; refused whatever it is",
+    "client": "how another server knows us",
     "created_by_user": "nobody is a user here; a filter that leaves nothing",
     "service_account": "nothing has an identity of its own here; a filter that leaves nothing",
 }
@@ -59,6 +60,12 @@ def body_places(route: Route) -> list[Place]:
 def query_places(route: Route) -> list[Place]:
     """The fields of a route's query that take an id; those that this server has no things for are left out."""
     return _places(route, route.query) if route.query is not None else []
+
+
+def nowhere_nouns(route: Route) -> set[str]:
+    """What the route's fields name that this server does not have."""
+    kinds = [kind for kind in (route.body, route.query) if kind is not None]
+    return {noun for kind in kinds for _, noun in _walk(inspect.type_info(kind), (), ()) if noun in NOWHERE}
 
 
 def _places(route: Route, kind: type) -> list[Place]:
@@ -139,6 +146,8 @@ def smallest(kind: type, real: Real) -> Any:
 
 SAMPLES: dict[str, Any] = {
     "url": "https://github.com/acme/site",
+    "mcp_server_url": "https://mcp.invalid/sse",
+    "token_endpoint": "https://mcp.invalid/token",
     "expression": "0 2 * * *",
     "timezone": "Europe/Berlin",
     "amount": "500",

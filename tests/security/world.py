@@ -23,7 +23,7 @@ from rota.store.postgres import PostgresTx
 from rota.store.sqlite import SqliteTx
 from rota.store.tx import Insert, Query, Tx
 from tests.api import KEY, Api
-from tests.security.makers import NO_BODY, PREFIXES, ROUTE, Home, Params, Sent, fill_path, noun_of
+from tests.security.makers import NO_BODY, PREFIXES, ROUTE, THINGS, Home, Params, Sent, fill_path
 
 _OURS = re.compile(r"\b[a-z]+_01[0-9A-HJ-Za-z]{22}\b")
 _UUID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
@@ -115,6 +115,8 @@ class World:
                     home.params(noun)
                 except (AssertionError, KeyError, ValueError) as exc:
                     self.missing[noun] = f"{type(exc).__name__}: {exc}"
+            for name in THINGS:
+                home.params_for(ROUTE[name])
         api.write(workspaces.set_disabled, self.stopped.organization_id, True)
         api.post(f"/v1/organizations/workspaces/{self.shut.workspace_id}/archive", key=self.owner.admin).ok()
         self.bad = self._bad_credentials()
@@ -201,7 +203,7 @@ class World:
             self.api.get("/v1/organizations/me", key=None, headers=dict(headers))
         for home in homes:  # agents' versions are remembered by the process once they are read
             for route in (ROUTE["sessions.retrieve"], ROUTE["deployments.run"]):
-                home.ask(route, home.params(noun_of(route.parameters[-1])))
+                home.ask(route, home.params_for(route))
 
     def outcome(self, ask: Ask) -> Outcome:
         """Ask, and see what comes of it."""
@@ -220,7 +222,7 @@ class World:
         """Everything that a tenant sees of its own by these routes."""
         seen: dict[str, bytes] = {}
         for route in routes:
-            params = home.params(noun_of(route.parameters[-1])) if route.parameters else {}
+            params = home.params_for(route)
             seen[route.name] = msgspec.json.encode(home.ask(route, params).body)
         return seen
 

@@ -10,12 +10,20 @@ import pytest
 from rota.base.clock import HandClock
 from rota.base.errors import InvalidRequest, Refusal
 from rota.store.db import Db, open_db
-from rota.store.tx import Insert, Listing, Query, Tx, page
+from rota.store.tx import Insert, Listing, Query, Tx, Update, page
 
 PUT = Insert("Keep facts.", "installation", {"key": "text", "value": "text"})
 GET = Query("One fact.", "SELECT value FROM installation WHERE key = :key")
 ALL = Query("Facts by key.", "SELECT key FROM installation WHERE key = ANY(:keys) ORDER BY key")
 SET = Query("Change a fact.", "UPDATE installation SET value = :value WHERE key = :key")
+SET_EACH = Update(
+    "Change facts, each to a value of its own.",
+    "UPDATE installation SET value = v.value WHERE installation.key = v.key AND installation.value <> v.unless",
+    {"key": "text", "value": "text", "unless": "text"},
+)
+LOCK = Query(
+    "Facts that nobody else holds.", "SELECT key FROM installation ORDER BY key LIMIT 5 FOR UPDATE SKIP LOCKED"
+)
 COUNT = Query("How many facts.", "SELECT count(*) FROM installation")
 WALK = Listing(
     "Facts in order.",
@@ -70,6 +78,19 @@ def test_a_set_of_keys_is_one_query(store: Store) -> None:
     store.write(put, "a", "b", "c")
     assert store.read(lambda tx: tx.all(ALL, keys=["c", "a", "nobody"])) == [("a",), ("c",)]
     assert store.read(lambda tx: tx.all(ALL, keys=[])) == []
+
+
+def test_many_rows_are_changed_each_by_its_own_values(store: Store) -> None:
+    store.write(put, "a", "b", "c")
+    assert store.write(lambda tx: tx.update(SET_EACH, [("a", "1", "x"), ("b", "2", "v"), ("nobody", "3", "x")])) == 1
+    assert store.write(lambda tx: tx.update(SET_EACH, [])) == 0
+    assert [store.read(lambda tx, key=key: tx.one(GET, key=key)) for key in "abc"] == [("1",), ("v",), ("v",)]
+
+
+def test_rows_can_be_locked_where_there_is_somebody_to_lock_them_against(store: Store) -> None:
+    store.write(put, "b", "a")
+    assert store.write(lambda tx: tx.all(LOCK)) == [("a",), ("b",)]
+    assert store.write(lambda tx: (tx.turn("one"), tx.turn("two"))) == (True, True)
 
 
 def test_a_refused_write_leaves_nothing_behind(store: Store) -> None:
@@ -257,5 +278,21 @@ def test_a_second_server_on_the_same_file_is_refused_and_a_command_is_not(tmp_pa
         await command.close()
         await server.close()
         await open_db(url, clock, serving=True).close()
+
+    asyncio.run(scenario())
+
+
+def test_a_shared_database_knows_the_time_better_than_the_machine_that_asks(postgres_url: str) -> None:
+    from rota.base.clock import DAY, SECOND, SystemClock
+
+    class Fast(SystemClock):
+        def now(self) -> int:
+            return super().now() + DAY
+
+    async def scenario() -> None:
+        db = open_db(postgres_url, Fast())
+        for told in (await db.read(lambda tx: tx.now), await db.write(lambda tx: tx.now)):
+            assert abs(told - SystemClock().now()) < 60 * SECOND
+        await db.close()
 
     asyncio.run(scenario())

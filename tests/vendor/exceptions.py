@@ -75,6 +75,10 @@ def _use_every_server(request: Request) -> None:
     request.body["tools"] = [*request.body["tools"], *tools]
 
 
+def _in_time(request: Request) -> None:
+    request.body["auth"] = {**request.body["auth"], "expires_at": "2119-12-27T18:11:19.117Z"}
+
+
 def _real_region(request: Request) -> None:
     request.body["model"] = {**request.body["model"], "inference_geo": "us"}
 
@@ -143,11 +147,16 @@ _NO_OUTSIDE_KEY = Step(
 )
 _NO_PROFILE = Step("a user profile", r"user_profile_id: user profiles are not supported", _without("user_profile_id"))
 _ONE_WAY = Step("a list walked both ways at once", r"give after_id or before_id, not both", _without("before_id"))
-_NO_NEIGHBOUR = Step(
-    "a neighbour called `after_id`", r"after_id: (API key|Workspace) `?after_id`? not found", _without("after_id")
-)
+_NO_NEIGHBOUR = Step("a neighbour called `after_id`", r"after_id: .*not found", _without("after_id"))
+_EXPIRED = Step("a token that expired in 2019", r"auth.expires_at must be in the future", _in_time)
+_NO_SCOPE = Step("a scope that is no session", r"scope_id: must be the id of a session", _without("scope_id"))
+_IDS_ALONE = Step("ids beside a page", r"ids\[\]: cannot be used together", _without("ids"))
 
 CASES = (
+    Case(r"beta/test_files.py::test_method_list_with_all_params", r"0\..*", (_NO_SCOPE, _ONE_WAY, _NO_NEIGHBOUR)),
+    Case(r"beta/test_files.py::test_method_list_with_all_params", _ANY, (_NO_SCOPE, _IDS_ALONE, _NO_CURSOR)),
+    Case(r"api_resources/test_files.py::test_method_list_with_all_params", _ANY, (_IDS_ALONE, _NO_CURSOR)),
+    Case(r"vaults/test_credentials.py::test_method_update_with_all_params", _ANY, (_EXPIRED,)),
     Case(r"organization/test_rate_limits.py::test_method_list_with_all_params", _ANY, (_NO_MODEL, _NO_CURSOR)),
     Case(r"workspaces/test_rate_limits.py::test_method_list_with_all_params", _ANY, (_NO_CURSOR,)),
     Case(r"organization/test_workspaces.py::test_method_(create|update)_with_all_params", r"1\..*", (_NO_OUTSIDE_KEY,)),

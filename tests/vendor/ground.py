@@ -1,12 +1,14 @@
-"""The database of a live server, brought back to a seed from beside it.
+"""What a live server keeps, its database and the bytes of its files, brought back to a seed from beside it.
 
 Promises: one short transaction, and none at all when nobody has committed since the last; what the server remembers stays
 true, because ids of the seed are never given to anything else and versions in it are the first ones.
 Used by the plug-in too, so it needs nothing but the standard library.
 """
 
+import shutil
 import sqlite3
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 _KEPT = {"installation", "migrations", "stamps"}
@@ -17,6 +19,8 @@ class Ground:
     """The database of one live server, and the copy of its tables that it is brought back to."""
 
     def __init__(self, database: str, seed: str, key: str) -> None:
+        self._live, self._kept = Path(database).parent / "blobs", Path(seed).parent / "blobs"
+        self._objects = [path.relative_to(self._kept) for path in self._kept.rglob("*") if path.is_file()]
         self._digest = sha256(key.encode()).hexdigest()
         self._connection = sqlite3.connect(database, isolation_level=None, uri=True)
         for pragma in ("busy_timeout = 10000", "synchronous = OFF"):
@@ -49,8 +53,16 @@ class Ground:
         if admin != self._state[1]:  # the server remembers keys until it is told
             self._connection.execute("UPDATE main.stamps SET value = value + 1 WHERE topic = 'keys'")
         self._connection.execute("COMMIT")
+        self._restore_objects()
         [number] = self._connection.execute("PRAGMA data_version").fetchone()
         self._state = (number, admin)
+
+    def _restore_objects(self) -> None:
+        """Bring back the bytes that the server has removed meanwhile; what it has added stays, and nothing leads to it."""
+        for name in self._objects:
+            if not (self._live / name).exists():
+                (self._live / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(self._kept / name, self._live / name)
 
     def close(self) -> None:
         """Let go of the database."""

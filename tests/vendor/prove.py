@@ -23,17 +23,18 @@ from tests.vendor.suites import VERSIONS
 WIDTH = 150
 """Of tables that go into a file."""
 
-_SHOWN = ("passed", "excepted", "not yet", "skipped", "stale", "failed")
+_SHOWN = ("passed", "excepted", "mocked", "not yet", "skipped", "stale", "failed")
 
 
 def show(version: str, results: Sequence[Result], console: Console) -> None:
     """A version's tables: outcomes by family, exceptions by reason, and what went wrong, if anything did."""
-    table = Table("family", "collected", *_SHOWN, title=f"anthropic {version}")
+    table = Table("family", "collected", "asked", *_SHOWN, title=f"anthropic {version}")
     for family in [*FAMILIES, "all"]:
         of = [result for result in results if family in (result.family, "all")]
         if of:
             counts = Counter(result.outcome for result in of)
-            table.add_row(family, str(len(of)), *(str(counts[name]) for name in _SHOWN))
+            asked = sum(result.asked for result in of)
+            table.add_row(family, str(len(of)), str(asked), *(str(counts[name]) for name in _SHOWN))
     console.print(table)
     reasons = Counter(reason for result in results if result.outcome == "excepted" for reason in result.reasons)
     told = Table("tests excepted for", "count")

@@ -13,7 +13,7 @@ import copy
 import json
 import os
 import re
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from ground import Ground
 
 _MOCKS = re.compile(r"prism|buildURL drops|hitting prod")
 """Reasons for a skip that are about the vendor's mock server."""
+_MOCKED = "aiohttp client is not compatible with respx_mock"
+"""Reason for a skip where a response is made up on the spot. Not where ``_is_real`` says otherwise."""
 
 _IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 _VERSION = version("anthropic")
@@ -38,6 +40,8 @@ class Walk:
     def __init__(self, test: str) -> None:
         self._left = list(exceptions.steps_of(test, _VERSION))
         self.done: list[str] = []
+        self.asked = False
+        self.mocked = False
 
     @property
     def undone(self) -> list[str]:
@@ -79,6 +83,7 @@ def pytest_configure() -> None:
     ask, ask_async = SyncAPIClient.request, AsyncAPIClient.request
 
     def request(self: Any, cast_to: Any, options: Any, **more: Any) -> Any:
+        _walk.asked = True
         while True:
             try:
                 return ask(self, cast_to, options, **more)
@@ -88,6 +93,7 @@ def pytest_configure() -> None:
                 options = cured
 
     async def request_async(self: Any, cast_to: Any, options: Any, **more: Any) -> Any:
+        _walk.asked = True
         while True:
             try:
                 return await ask_async(self, cast_to, options, **more)
@@ -100,16 +106,42 @@ def pytest_configure() -> None:
     AsyncAPIClient.request = request_async
 
 
+@pytest.hookimpl(trylast=True)  # after the suite's own conftest, which adds skips
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run what is skipped for the mock's sake only; skip what is about routes that are not there yet."""
     for item in items:
         item.own_markers[:] = [
             mark
             for mark in item.own_markers
-            if not (mark.name == "skip" and _MOCKS.search(mark.kwargs.get("reason", "")))
+            if not (mark.name == "skip" and _is_needless(item, mark.kwargs.get("reason", "")))
         ]
         if families.is_not_yet(item.nodeid):
             item.add_marker(pytest.mark.skip(reason="not served yet"))
+
+
+def _is_needless(item: pytest.Item, reason: str) -> bool:
+    return _MOCKS.search(reason) is not None or (reason == _MOCKED and _is_real(item))
+
+
+def _is_real(item: pytest.Item) -> bool:
+    """Whether a test whose response is made up gets a real one: a file's download, since the seed's holds what they expect."""
+    return families.family_of(item.nodeid) == "files"
+
+
+class _Unmocked:
+    """Takes every instruction to make something up, and does not follow it."""
+
+    def __getattr__(self, _: str) -> "Callable[..., _Unmocked]":
+        return lambda *_, **__: self
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item: pytest.Function) -> None:
+    """Let real responses through where there can be real ones."""
+    router = item.funcargs.get("respx_mock")
+    if router is not None and _is_real(item):
+        router.stop(quiet=True)
+        item.funcargs["respx_mock"] = _Unmocked()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -120,6 +152,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         _ground = Ground(**{name: _server[name] for name in ("database", "seed", "key")})
     _ground.restore(admin=families.family_of(item.nodeid) in families.ADMIN)
     _walk = Walk(item.nodeid)
+    _walk.mocked = "respx_mock" in item.fixturenames and not _is_real(item)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -130,6 +163,7 @@ def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, py
         why = f"{call.excinfo.typename}: {call.excinfo.value}"[:4000]
         report.user_properties += [("why", why), ("foreseen", _walk.end(why))]
     report.user_properties += [("done", _walk.done), ("undone", _walk.undone)]
+    report.user_properties += [("asked", _walk.asked), ("mocked", _walk.mocked)]
     return report
 
 

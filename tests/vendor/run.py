@@ -19,16 +19,22 @@ from tests.vendor.seed import KEY, SETTINGS, seed
 from tests.vendor.suites import suite
 
 SECONDS = 900
-Outcome: TypeAlias = Literal["passed", "excepted", "failed", "stale", "not yet", "skipped"]
+Outcome: TypeAlias = Literal["passed", "excepted", "failed", "stale", "mocked", "not yet", "skipped"]
 """``excepted``: passed once the values that ``exceptions`` names were refused and cured. ``stale``: passed, and an exception
-was not needed. ``skipped``: by its authors, for reasons of their own."""
+was not needed. ``mocked``: passed, or was left out by its authors, because its response is made up beside the server.
+``skipped``: left out by its authors for any other reason."""
 
 
 class Result(NamedTuple):
-    """What came of one test. ``reasons`` are those of its exceptions, ``why`` is the error that ended it."""
+    """What came of one test.
+
+    ``asked`` tells whether it sent the server anything: many only look at what the client does with its arguments.
+    ``reasons`` are those of its exceptions, ``why`` is the error that ended it.
+    """
 
     test: str
     family: str
+    asked: bool
     outcome: Outcome
     reasons: tuple[str, ...] = ()
     why: str = ""
@@ -79,7 +85,8 @@ def _results(lines: Sequence[dict[str, Any]]) -> Iterator[Result]:
     for test in collected:
         line = outcomes.get(test, {"outcome": "failed", "why": "it has no outcome: its process ended"})
         family = families.family_of(test)
-        yield Result(test, family, *_judge(test, line))
+        mocked = line.get("mocked", False)
+        yield Result(test, family, line.get("asked", False) and not mocked, *_judge(test, line))
 
 
 def _judge(test: str, line: dict[str, Any]) -> tuple[Outcome, tuple[str, ...], str]:
@@ -87,6 +94,8 @@ def _judge(test: str, line: dict[str, Any]) -> tuple[Outcome, tuple[str, ...], s
     match line["outcome"]:
         case "passed" if undone:
             return "stale", undone, "it passes without this exception"
+        case "passed" | "skipped" if line.get("mocked"):
+            return "mocked", (), ""
         case "passed":
             return ("excepted" if done else "passed"), done, ""
         case "skipped":

@@ -6,11 +6,15 @@ No part of the product knows any of this.
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.server import Server
+from rota.api import SEALED
+from rota.base import key_file
+from rota.base.seal import Sealer
+from rota.store.sealed import SealedColumn
+from tests.acceptance.server import Server, read_answer
 from tests.cli.process import answer
 from tests.vendor.exceptions import CONTENT
 
@@ -32,10 +36,14 @@ def seed(folder: Path) -> Path:
     with Server(folder, key=KEY, **SETTINGS) as server:
         names = dict(_make(server))
     database = folder / "data" / "rota.db"
+    sealer = key_file.load(None, folder / "data" / "seal.key")
     with sqlite3.connect(database, isolation_level=None) as connection:
         connection.execute("BEGIN")
+        secrets = list(_open(connection, sealer, names))
         _rename(connection, names)
+        _seal(connection, sealer, secrets)
         _add_threads(connection)
+        _allow_downloads(connection)
         connection.execute("COMMIT")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
@@ -44,11 +52,11 @@ def seed(folder: Path) -> Path:
 
 def _make(server: Server) -> Iterator[tuple[str, str]]:
     """Make the things; each one's real id and the literal that it is to have."""
-    served = server.ask("GET", "/openapi.json").ok()["paths"]
     yield server.ask("GET", "/v1/agents").headers["anthropic-workspace-id"], _WORKSPACE
     yield from _organization(server)
-    if "/v1/memory_stores" in served:
-        yield from _memory_stores(server)
+    yield from _files(server)
+    yield from _vaults(server)
+    yield from _memory_stores(server)
     yield from _runnable(server)
 
 
@@ -62,6 +70,48 @@ def _organization(server: Server) -> Iterator[tuple[str, str]]:
     workspace = server.ask("POST", "/v1/organizations/workspaces", {"name": "Another"}, key=admin).ok()
     yield workspace["id"], "workspace_id"
     yield answer("keys", "create", "--workspace", workspace["id"], *server.place)["id"], "api_key_id"
+
+
+def _files(server: Server) -> Iterator[tuple[str, str]]:
+    """Two files; the second holds what the suites expect of a download."""
+    for literal, content in (("file_011CNha8iCJcU1wXNR6q4V8w", "A receipt"), ("file_id", '{"foo": "bar"}')):
+        yield _upload(server, "/v1/files", "file", f"{literal}.txt", content)["id"], literal
+
+
+def _upload(server: Server, path: str, field: str, filename: str, content: str) -> dict[str, Any]:
+    """What comes of a form with one file."""
+    head = f'--seed\r\nContent-Disposition: form-data; name="{field}"; filename="{filename}"\r\n\r\n'
+    headers = {"x-api-key": KEY, "content-type": "multipart/form-data; boundary=seed"}
+    connection = server.connection()
+    try:
+        connection.request("POST", path, f"{head}{content}\r\n--seed--\r\n".encode(), headers)
+        return read_answer(connection.getresponse()).ok()
+    finally:
+        connection.close()
+
+
+def _vaults(server: Server) -> Iterator[tuple[str, str]]:
+    """Two vaults, and in the first a credential that can be renewed, once for each id that the suites know.
+
+    Its server is one that nobody may ask, so that nothing leaves this machine.
+    """
+    vault = _post(server, "/v1/vaults", display_name="Orders")
+    yield vault["id"], "vlt_011CZkZDLs7fYzm1hXNPeRjv"
+    yield _post(server, "/v1/vaults", display_name="Others")["id"], "string"
+    for number, literal in enumerate(("vcrd_011CZkZEMt8gZan2iYOQfSkw", "vcrd_011CZkZEMt8gZan2iYPQfSkw")):
+        refresh = {
+            "client_id": "orders",
+            "refresh_token": "refresh_exampletoken",
+            "token_endpoint": "https://127.0.0.1/token",
+            "token_endpoint_auth": {"type": "client_secret_basic", "client_secret": "secret_example"},
+        }
+        auth = {
+            "type": "mcp_oauth",
+            "mcp_server_url": f"https://127.0.0.1/mcp/{number}",
+            "access_token": "access_exampletoken",
+            "refresh": refresh,
+        }
+        yield _post(server, f"/v1/vaults/{vault['id']}/credentials", auth=auth)["id"], literal
 
 
 def _memory_stores(server: Server) -> Iterator[tuple[str, str]]:
@@ -102,6 +152,31 @@ def _runnable(server: Server) -> Iterator[tuple[str, str]]:
     _post(server, f"/v1/sessions/{session['id']}/events", events=[{"type": "user.interrupt"}])
 
 
+def _open(
+    connection: sqlite3.Connection, sealer: Sealer, names: Mapping[str, str]
+) -> Iterator[tuple[SealedColumn, list[Any], str]]:
+    """Every sealed secret, with the key that its row will have: an envelope opens in its own place only."""
+    for column in SEALED:
+        key = _key(connection, column)
+        for *values, envelope in connection.execute(f"SELECT {', '.join(key)}, sealed FROM {column.table}"):
+            yield column, [names.get(value, value) for value in values], sealer.open(envelope, column.place(*values))
+
+
+def _seal(
+    connection: sqlite3.Connection, sealer: Sealer, secrets: Sequence[tuple[SealedColumn, list[Any], str]]
+) -> None:
+    """Seal the secrets in their new places."""
+    for column, values, secret in secrets:
+        where = " AND ".join(f"{name} = ?" for name in _key(connection, column))
+        envelope = sealer.seal(secret, column.place(*values))
+        connection.execute(f"UPDATE {column.table} SET sealed = ? WHERE {where}", (envelope, *values))
+
+
+def _key(connection: sqlite3.Connection, column: SealedColumn) -> list[str]:
+    info = connection.execute(f"PRAGMA table_info({column.table})").fetchall()
+    return [name for place, name in sorted((row[5], row[1]) for row in info) if place]
+
+
 def _rename(connection: sqlite3.Connection, names: Mapping[str, str]) -> None:
     """Put the literal ids in place of the real ones, wherever they stand: in columns, in bodies, in keys made of them."""
     triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
@@ -130,6 +205,11 @@ def _add_threads(connection: sqlite3.Connection) -> None:
             f"SELECT {copied} FROM session_threads WHERE session_id = :session AND parent_thread_id IS NULL",
             {"id": thread, "session": _SESSION, "later": later},
         )
+
+
+def _allow_downloads(connection: sqlite3.Connection) -> None:
+    """Make the files look as if agents had written them: only those can be downloaded."""
+    connection.execute("UPDATE files SET body = json_set(body, '$.downloadable', json('true'))")
 
 
 def tables(connection: sqlite3.Connection, schema: str) -> list[str]:

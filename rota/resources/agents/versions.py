@@ -4,14 +4,13 @@ Promises: a version that was once read is never read wrongly, because versions d
 is not remembered. Memory is bounded. Does not know who asks: whoever holds an id has checked its workspace.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from threading import Lock
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
 
+from rota.base.recall import Recall
 from rota.resources.agents import sql
 from rota.resources.agents.multiagent import (
     Advisor,
@@ -107,39 +106,8 @@ class _LightBody(Struct, frozen=True):
 _light_decoder = msgspec.json.Decoder(_LightBody)
 
 
-class _Memory(Generic[T]):
-    """What was read of versions, up to a total weight; the least recently used goes first. Any thread may ask."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._kept: OrderedDict[AgentRef, tuple[T, int]] = OrderedDict()
-        self._weight = 0
-        self._lock = Lock()
-
-    def find(self, refs: Sequence[AgentRef]) -> dict[AgentRef, T]:
-        """Those that are known."""
-        found: dict[AgentRef, T] = {}
-        with self._lock:
-            for ref in refs:
-                entry = self._kept.get(ref)
-                if entry is not None:
-                    self._kept.move_to_end(ref)
-                    found[ref] = entry[0]
-        return found
-
-    def keep(self, ref: AgentRef, value: T, weight: int) -> None:
-        """Remember one, and forget what no longer fits."""
-        with self._lock:
-            _, old = self._kept.pop(ref, (None, 0))
-            self._kept[ref] = value, weight
-            self._weight += weight - old
-            while self._weight > self._limit:
-                _, (_, freed) = self._kept.popitem(last=False)
-                self._weight -= freed
-
-
-_versions: _Memory[AgentVersion] = _Memory(_VERSIONS_KEPT)
-_traits: _Memory[Traits] = _Memory(_TRAITS_KEPT)
+_versions: Recall[AgentRef, AgentVersion] = Recall(_VERSIONS_KEPT)
+_traits: Recall[AgentRef, Traits] = Recall(_TRAITS_KEPT)
 
 
 def find_many(tx: Tx, agent_ids: Sequence[str]) -> dict[str, Facts]:
@@ -163,7 +131,11 @@ def traits_many(tx: Tx, refs: Sequence[AgentRef]) -> dict[AgentRef, Traits]:
 
 
 def _read(
-    tx: Tx, refs: Sequence[AgentRef], memory: _Memory[T], convert: Callable[[Row], T], weigh: Callable[[Row], int]
+    tx: Tx,
+    refs: Sequence[AgentRef],
+    memory: Recall[AgentRef, T],
+    convert: Callable[[Row], T],
+    weigh: Callable[[Row], int],
 ) -> dict[AgentRef, T]:
     found = memory.find(refs)
     unknown = [sql.to_key(ref) for ref in refs if ref not in found]

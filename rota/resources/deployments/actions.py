@@ -16,7 +16,7 @@ from rota.queue.outbox import announce
 from rota.resources.agents import actions as agents
 from rota.resources.agents.multiagent import AgentReference
 from rota.resources.agents.prices import has_list_price
-from rota.resources.deployments import sql
+from rota.resources.deployments import schedules, sql
 from rota.resources.deployments.run import ARCHIVED, token_place
 from rota.resources.deployments.wire import (
     CreateDeployment,
@@ -93,6 +93,8 @@ def create(tx: Tx, who: Who, body: CreateDeployment, policy: Policy) -> Deployme
         body.environment_id, int(body.schedule is not None), sql.to_text(deployment.body),
     )  # fmt: skip
     tx.insert(sql.INSERT, [row])
+    if body.schedule is not None:
+        schedules.begin(tx, deployment.id, body.schedule, policy.timing, new=True)
     _keep_tokens(tx, deployment.id, resources, policy)
     announce(tx, who, "deployment.created", deployment.id)
     return _render(tx, deployment)
@@ -159,6 +161,7 @@ def update(tx: Tx, who: Who, deployment_id: str, body: UpdateDeployment, policy:
     if body.resources is not UNSET:
         tx.run(sql.DROP_TOKENS, deployment_id=old.id)
         _keep_tokens(tx, old.id, body.resources or [], policy)
+    _keep_schedule(tx, _kept(old), _kept(new), new, policy)
     return _save(tx, who, new, "deployment.updated")
 
 
@@ -167,14 +170,17 @@ def pause(tx: Tx, who: Who, deployment_id: str) -> Deployment:
     old = _find_live(tx, who, deployment_id)
     if old.status == "paused" and old.paused_error is None:
         return _render(tx, old)
+    schedules.stop(tx, [old.id])
     return _save(tx, who, msgspec.structs.replace(old, status="paused", paused_error=None), "deployment.paused")
 
 
-def unpause(tx: Tx, who: Who, deployment_id: str) -> Deployment:
+def unpause(tx: Tx, who: Who, deployment_id: str, policy: Policy) -> Deployment:
     """Let the schedule go on at its next occurrence; what was missed stays missed."""
     old = _find_live(tx, who, deployment_id)
     if old.status == "active":
         return _render(tx, old)
+    if old.body.schedule is not None:
+        schedules.begin(tx, old.id, old.body.schedule, policy.timing)
     return _save(tx, who, msgspec.structs.replace(old, status="active", paused_error=None), "deployment.unpaused")
 
 
@@ -184,6 +190,7 @@ def archive(tx: Tx, who: Who, deployment_id: str) -> Deployment:
     if old.archived_at is not None:
         return _render(tx, old)
     new = msgspec.structs.replace(old, archived_at=tx.now, status="active", paused_error=None)
+    schedules.stop(tx, [old.id])
     return _save(tx, who, new, "deployment.archived")
 
 
@@ -191,6 +198,7 @@ def follow_archived_agent(tx: Tx, who: Who, agent_id: str) -> None:
     """Archive the deployments pinned to an agent, in the transaction and at the instant in which it is archived."""
     archived = [row[0] for row in tx.all(sql.ARCHIVE_PINNED, agent_id=agent_id, now=tx.now)]
     if archived:
+        schedules.stop(tx, archived)
         announce(tx, who, "deployment.archived", *archived)
 
 
@@ -302,6 +310,22 @@ def _keep_tokens(tx: Tx, deployment_id: str, resources: list[ResourceParam], pol
         if (token := _token(resource)) is not None
     ]
     tx.insert(sql.KEEP_TOKENS, rows)
+
+
+def _kept(deployment: Stored) -> Cron | None:
+    """The schedule that is kept at present: none while the deployment is paused."""
+    return deployment.body.schedule if deployment.status == "active" else None
+
+
+def _keep_schedule(tx: Tx, old: Cron | None, kept: Cron | None, new: Stored, policy: Policy) -> None:
+    """Before an update is written: what it means for what is due."""
+    if old is not None and old == kept:
+        schedules.hold(tx, new.id)
+        return
+    if old is not None:
+        schedules.stop(tx, [new.id])
+    if kept is not None:
+        schedules.begin(tx, new.id, kept, policy.timing)
 
 
 def _same(new: Stored, old: Stored) -> bool:

@@ -43,7 +43,7 @@ async def pause(req: Request) -> Any:
 
 async def unpause(req: Request) -> Any:
     """Unpause a deployment."""
-    return await req.write(actions.unpause, req.id)
+    return await req.write(actions.unpause, req.id, req.policy)
 
 
 async def archive(req: Request) -> Any:

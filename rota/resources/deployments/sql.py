@@ -8,10 +8,11 @@ from rota.resources.deployments.wire import Cron
 from rota.resources.sessions.mounts import ResourceParam
 from rota.resources.sessions.wire import Budget
 from rota.store.sealed import SealedColumn
-from rota.store.tx import Insert, Listing, Query
+from rota.store.tx import Insert, Listing, Query, Update
 
 _COLUMNS = """id, created_at, updated_at, archived_at, status, paused_error, agent_id, agent_version, environment_id,
        last_run_at, body"""
+_FROM = "FROM deployments LEFT JOIN schedules ON deployment_id = id"
 
 INSERT = Insert(
     "Keep a new deployment.",
@@ -32,7 +33,7 @@ INSERT = Insert(
 )
 GET = Query(
     "One deployment of a workspace.",
-    f"SELECT {_COLUMNS} FROM deployments WHERE id = :id AND workspace_id = :workspace_id",
+    f"SELECT {_COLUMNS} {_FROM} WHERE id = :id AND workspace_id = :workspace_id",
 )
 GET_MANY = Query(
     "Deployments that are to be fired.",
@@ -41,7 +42,7 @@ GET_MANY = Query(
 )
 LIST = Listing(
     "Deployments of a workspace, newest first.",
-    f"SELECT {_COLUMNS} FROM deployments WHERE workspace_id = :workspace_id",
+    f"SELECT {_COLUMNS} {_FROM} WHERE workspace_id = :workspace_id",
     filters={
         "live": "archived_at IS NULL AND :live = 1",
         "agent_id": "agent_id = :agent_id",
@@ -67,6 +68,146 @@ COUNT_SCHEDULED = Query(
        WHERE organization_id = :organization_id AND scheduled = 1 AND archived_at IS NULL AND id <> :id""",
 )
 TOKENS = SealedColumn("deployment_tokens", "deployment_id", "position")
+LOAD_SCHEDULE = Query(
+    "What must be known of a deployment's schedule to change it.",
+    "SELECT due_at, last_run_at, rules FROM schedules WHERE deployment_id = :id",
+)
+LAST_SCHEDULED = Query(
+    "The last occurrence that has a run, if it lies ahead because the clock was set back.",
+    """SELECT max(scheduled_at) FROM deployment_runs
+       WHERE deployment_id = :id AND scheduled_at IS NOT NULL AND scheduled_at > :now""",
+)
+BEGIN_SCHEDULE = Query(
+    "Let a schedule be due from now on; what happened under it before stays known.",
+    """INSERT INTO schedules (deployment_id, fire_at, due_at, accounted_at, rewound_at, skipping)
+       VALUES (:id, :fire_at, :due_at, :now, :rewound_at, 0)
+       ON CONFLICT (deployment_id) DO UPDATE SET fire_at = excluded.fire_at, due_at = excluded.due_at,
+       accounted_at = excluded.accounted_at, rewound_at = excluded.rewound_at, stalled_at = NULL, skipping = 0""",
+)
+HOLD_SCHEDULES = Query(
+    "Change nothing, but let no fire come between: whoever fires these waits for us, or we for them.",
+    "UPDATE schedules SET skipping = skipping WHERE deployment_id = ANY(:ids) AND fire_at IS NOT NULL",
+)
+OVERDUE = Query(
+    "Which of these have an occurrence due that has not been dealt with.",
+    """SELECT deployment_id, due_at, body FROM schedules JOIN deployments ON id = deployment_id
+       WHERE deployment_id = ANY(:ids) AND due_at <= :now""",
+)
+STOP_SCHEDULES = Query(
+    "Let nothing be due any more.",
+    """UPDATE schedules SET fire_at = NULL, due_at = NULL, accounted_at = :now, stalled_at = NULL, skipping = 0
+       WHERE deployment_id = ANY(:ids) AND fire_at IS NOT NULL""",
+)
+_DUE = """SELECT deployment_id, organization_id, workspace_id, agent_id, agent_version, archived_at, due_at, accounted_at,
+          skipping, rewound_at, rules, body FROM schedules JOIN deployments ON id = deployment_id"""
+CLAIM = Query(
+    "The deployments that are due longest, those aside that somebody else is dealing with.",
+    f"{_DUE} WHERE fire_at <= :now ORDER BY fire_at, deployment_id LIMIT :limit FOR UPDATE OF schedules SKIP LOCKED",
+)
+CLAIM_THESE = Query(
+    "Those of some deployments that are due.",
+    f"{_DUE} WHERE deployment_id = ANY(:ids) AND fire_at <= :now FOR UPDATE OF schedules SKIP LOCKED",
+)
+FIRST_DUE = Query(
+    "The deployment that is due next, and when.",
+    "SELECT fire_at, deployment_id FROM schedules WHERE fire_at IS NOT NULL ORDER BY fire_at, deployment_id LIMIT 1",
+)
+DUE_IDS = Query(
+    "The deployments that are due longest.",
+    "SELECT deployment_id FROM schedules WHERE fire_at <= :now ORDER BY fire_at, deployment_id LIMIT :limit",
+)
+WITH_SESSION_RUNNING = Query(
+    "Which of these have a session that is running.",
+    """SELECT DISTINCT deployment_id FROM sessions
+       WHERE deployment_id = ANY(:ids) AND status IN ('running', 'rescheduling')""",
+)
+FIRED = Query(
+    "Occurrences of some deployments that have a run, from an instant on.",
+    """SELECT deployment_id, scheduled_at FROM deployment_runs
+       WHERE deployment_id = ANY(:ids) AND scheduled_at IS NOT NULL AND scheduled_at >= :since""",
+)
+PASS_OVER = Query(
+    "Let a schedule see that it is due at occurrences that have a run.",
+    """UPDATE schedules SET rewound_at =
+       (SELECT max(scheduled_at) FROM deployment_runs WHERE deployment_runs.deployment_id = :id AND scheduled_at IS NOT NULL)
+       WHERE deployment_id = :id""",
+)
+_MOVED = {
+    "deployment_id": "text", "was_due_at": "bigint", "fire_at": "bigint", "due_at": "bigint", "accounted_at": "bigint",
+    "last_run_at": "bigint", "skipping": "bigint",
+}  # fmt: skip
+ADVANCE = Update(
+    "Move schedules on, each only if what was due is still due.",
+    """UPDATE schedules SET fire_at = v.fire_at, due_at = v.due_at, accounted_at = v.accounted_at,
+       last_run_at = coalesce(v.last_run_at, schedules.last_run_at), skipping = v.skipping, stalled_at = NULL
+       WHERE schedules.deployment_id = v.deployment_id AND schedules.due_at = v.was_due_at""",
+    _MOVED,
+)
+STALL = Query(
+    "Leave a deployment alone for a while.",
+    """UPDATE schedules SET fire_at = :fire_at, stalled_at = :now
+       WHERE deployment_id = ANY(:ids) AND fire_at <= :now""",
+)
+PAUSE_FAILED = Query(
+    "Pause deployments whose scheduled fire failed; ``updated_at`` is not for fires to move.",
+    """UPDATE deployments SET status = 'paused', paused_error = :error
+       WHERE id = ANY(:ids) AND status = 'active' AND archived_at IS NULL""",
+)
+ARCHIVE_MANY = Query(
+    "Archive deployments.",
+    """UPDATE deployments SET archived_at = :now, updated_at = :now, status = 'active', paused_error = NULL
+       WHERE id = ANY(:ids) AND archived_at IS NULL""",
+)
+KEEP_LAPSES = Insert(
+    "Keep account of occurrences that did not fire.",
+    "lapses",
+    {
+        "deployment_id": "text",
+        "last_at": "bigint",
+        "first_at": "bigint",
+        "count": "bigint",
+        "kind": "text",
+        "reason": "text",
+        "created_at": "bigint",
+        "expression": "text",
+        "timezone": "text",
+    },
+)
+EXTEND_LAPSES = Update(
+    "Add one more occurrence to stretches that go on.",
+    """UPDATE lapses SET last_at = v.last_at, count = lapses.count + 1
+       WHERE lapses.deployment_id = v.deployment_id AND lapses.last_at = v.was_last_at""",
+    {"deployment_id": "text", "was_last_at": "bigint", "last_at": "bigint"},
+)
+_REVIEWED = """SELECT id, status, fire_at, due_at, accounted_at, stalled_at, body
+               FROM deployments LEFT JOIN schedules ON deployment_id = id WHERE scheduled = 1 AND archived_at IS NULL"""
+REVIEW = Query(
+    "The dates of live scheduled deployments, in the order of their ids.",
+    f"{_REVIEWED} AND id > :after ORDER BY id LIMIT :limit",
+)
+REVIEW_THESE = Query("The dates of some live scheduled deployments.", f"{_REVIEWED} AND id = ANY(:ids)")
+ASTRAY = Query(
+    "A schedule that has yet to be dated, or that was dealt with up to an instant ahead of the clock.",
+    "SELECT deployment_id FROM schedules WHERE accounted_at = 0 OR accounted_at > :ahead LIMIT 1",
+)
+REDATE = Query(
+    "Date a schedule anew.", "UPDATE schedules SET fire_at = :fire_at, due_at = :due_at WHERE deployment_id = :id"
+)
+LAPSES_AHEAD = Query(
+    "Lapses that end ahead of the clock.",
+    "SELECT first_at, last_at, expression, timezone FROM lapses WHERE deployment_id = :id AND last_at > :now",
+)
+DROP_LAPSE = Query("Take back a lapse.", "DELETE FROM lapses WHERE deployment_id = :id AND last_at = :last_at")
+SHORTEN_LAPSE = Query(
+    "Take back the end of a lapse.",
+    "UPDATE lapses SET last_at = :new_last_at, count = :count WHERE deployment_id = :id AND last_at = :last_at",
+)
+GET_BASIS = Query("By what all dates were worked out.", "SELECT value FROM installation WHERE key = :key")
+SET_BASIS = Query(
+    "Remember by what all dates were worked out.",
+    """INSERT INTO installation (key, value) VALUES (:key, :value)
+       ON CONFLICT (key) DO UPDATE SET value = excluded.value""",
+)
 KEEP_TOKENS = Insert(
     "Keep sealed repository tokens.",
     "deployment_tokens",
@@ -104,7 +245,14 @@ class FireBody(Struct, frozen=True, kw_only=True):
     budget: Budget | None = None
 
 
+class ScheduleBody(Struct, frozen=True, kw_only=True):
+    """What is asked of it to see when the next occurrence is."""
+
+    schedule: Cron | None = None
+
+
 body_of = msgspec.json.Decoder(Body).decode
+schedule_of = msgspec.json.Decoder(ScheduleBody).decode
 fire_body_of = msgspec.json.Decoder(FireBody).decode
 
 

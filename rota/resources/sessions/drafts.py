@@ -6,6 +6,7 @@ each refusal is a row in a table test; *write* is one statement a table. A refus
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -25,7 +26,6 @@ from rota.resources.sessions.events import DEFAULT_ITERATIONS, DefineOutcome
 from rota.resources.sessions.mounts import (
     FileParam,
     MemoryStoreParam,
-    RepositoryParam,
     SessionResource,
 )
 from rota.resources.sessions.reasons import LogEntry, References, Wish, reasons
@@ -146,25 +146,26 @@ def _with_resources(made: Draft, wish: Wish, found: References, now: int) -> Dra
     stores = [found.store_facts[store_id] for store_id in wanted.memory_store_ids]
     folders = dict(zip(wanted.memory_store_ids, mounts.slugs([(each.id, each.name) for each in stores]), strict=True))
     resources: list[SessionResource | None] = []
-    copies: list[tuple[files.Facts, str]] = []
     tokens: list[tuple[str, str]] = []
-    for index, (given, place) in enumerate(zip(wanted.given, wanted.places, strict=True)):
-        match given:
-            case FileParam():
-                assert place is not None
-                resources.append(None)
-                copies.append((found.file_facts[given.file_id], place))
-            case MemoryStoreParam():
-                store = found.store_facts[given.memory_store_id]
-                resources.append(mounts.new_store(given, folders[store.id], store.name, store.description))
-            case RepositoryParam():
-                assert place is not None
-                repository = mounts.new_repository(given, place, at)
-                resources.append(repository)
-                if (token := wish.tokens.get(index)) is not None:
-                    tokens.append((repository.id, token))
+    for index, given in enumerate(wanted.given):
+        if isinstance(given, FileParam):
+            resources.append(None)
+        elif isinstance(given, MemoryStoreParam):
+            store = found.store_facts[given.memory_store_id]
+            resources.append(mounts.new_store(given, folders[store.id], store.name, store.description))
+        else:
+            place = wanted.places[index]
+            assert place is not None
+            repository = mounts.new_repository(given, place, at)
+            resources.append(repository)
+            if (token := wish.tokens.get(index)) is not None:
+                tokens.append((repository.id, token))
     return msgspec.structs.replace(
-        made, resources=resources, copies=copies, tokens=tokens, memory_store_ids=wanted.memory_store_ids
+        made,
+        resources=resources,
+        copies=[(found.file_facts[file_id], place) for file_id, place in wanted.files],
+        tokens=tokens,
+        memory_store_ids=wanted.memory_store_ids,
     )
 
 
@@ -215,10 +216,9 @@ def _body(draft: Draft, copies: Iterator[str], now: int) -> sql.Body:
     """The body, with the ids of the copies in it."""
     if not draft.resources:
         return draft.body
-    places, at = iter(draft.copies), to_datetime(now)
-    resources = [
-        mounts.new_file(next(copies), next(places)[1], at) if each is None else each for each in draft.resources
-    ]
+    places = [place for _, place in draft.copies]
+    files = iter(mounts.new_files(list(zip(islice(copies, len(places)), places, strict=True)), to_datetime(now)))
+    resources = [next(files) if each is None else each for each in draft.resources]
     return msgspec.structs.replace(draft.body, resources=resources)
 
 

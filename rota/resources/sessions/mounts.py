@@ -6,7 +6,7 @@ Pure functions of what was sent; whether the things exist is decided elsewhere.
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import PurePosixPath
+from posixpath import normpath
 from typing import Annotated, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -147,7 +147,7 @@ def mount_path(resource: FileParam | RepositoryParam) -> str:
 def _normal(path: str) -> str:
     if "\0" in path or any(part == ".." for part in path.split("/")):
         raise InvalidRequest("`mount_path` must not hold `..` or NUL")
-    return str(PurePosixPath("/") / path.lstrip("/"))
+    return normpath("/" + path.lstrip("/"))
 
 
 def check_sent(resources: Sequence[ResourceParam]) -> None:
@@ -196,11 +196,12 @@ class Wanted(Struct, frozen=True, kw_only=True):
     """A list of resources, looked through once: what follows from the list alone, and so need not be found out at each fire.
 
     ``places`` has the mount path of each resource in order, None where there is none (a store's follows from its name) or
-    where it leads nowhere. ``troubles`` says why a session would refuse the list, whatever the things are that it names.
+    where it leads nowhere. ``files`` are the ids of files to be mounted with their places, in order. ``troubles`` says why a session would refuse the list, whatever the things are that it names.
     """
 
     given: Sequence[ResourceParam] = ()
     places: Sequence[str | None] = ()
+    files: Sequence[tuple[str, str]] = ()
     file_ids: Sequence[str] = ()
     memory_store_ids: Sequence[str] = ()
     kinds: frozenset[str] = frozenset()
@@ -243,6 +244,11 @@ def look_through(resources: Sequence[ResourceParam]) -> Wanted:
     return Wanted(
         given=resources,
         places=places,
+        files=[
+            (resource.file_id, place)
+            for resource, place in zip(resources, places, strict=True)
+            if isinstance(resource, FileParam) and place is not None
+        ],
         file_ids=list(dict.fromkeys(each.file_id for each in resources if isinstance(each, FileParam))),
         memory_store_ids=list(dict.fromkeys(stores)),
         kinds=frozenset(map(kind_of, resources)),
@@ -298,11 +304,12 @@ def _slug(text: str) -> str:
     return _BETWEEN.sub("-", text).strip("-").lower()
 
 
-def new_file(copy_id: str, place: str, now: datetime) -> FileResource:
-    """A file as the session shows it: its own copy."""
-    return FileResource(
-        id=ids.new(ids.SESSION_RESOURCE), file_id=copy_id, mount_path=place, created_at=now, updated_at=now
-    )
+def new_files(copies: Sequence[tuple[str, str]], now: datetime) -> list[FileResource]:
+    """Files as the session shows them: (its own copy, where it is mounted) each."""
+    return [
+        FileResource(id=resource_id, file_id=copy_id, mount_path=place, created_at=now, updated_at=now)
+        for resource_id, (copy_id, place) in zip(ids.many(ids.SESSION_RESOURCE, len(copies)), copies, strict=True)
+    ]
 
 
 def new_repository(resource: RepositoryParam, place: str, now: datetime) -> RepositoryResource:

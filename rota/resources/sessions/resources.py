@@ -6,6 +6,7 @@ what is in its sandbox follows before the next tool call. Repositories and memor
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -82,7 +83,7 @@ def add(tx: Tx, who: Who, session_id: str, body: AddResource) -> FileResource:
     if taken := mounts.overlaps([*(resource.mount_path for resource in resources), place]):
         raise InvalidRequest(mounts.overlap(given, resources[taken[-1][0]].mount_path, place))
     [copy_id] = files.copy_many(tx, [(facts, session.id)])
-    added = mounts.new_file(copy_id, place, to_datetime(tx.now))
+    [added] = mounts.new_files([(copy_id, place)], to_datetime(tx.now))
     _save(tx, who, session, [*resources, added])
     return added
 
@@ -110,14 +111,17 @@ def rotate(
 
 
 def remove(tx: Tx, who: Who, session_id: str, resource_id: str) -> SessionResourceDeleted:
-    """Unmount a file. InvalidRequest for a repository."""
+    """Unmount a file, and remove the session's copy of it. InvalidRequest for a repository."""
     session = find_live(tx, who, session_id)
     index = _find(session, resource_id)
-    if isinstance(session.body.resources[index], RepositoryResource):
+    old = session.body.resources[index]
+    if not isinstance(old, FileResource):
         raise InvalidRequest(
             "`github_repository` resources cannot be removed: they are attached as long as the session is"
         )
     _save(tx, who, session, [*session.body.resources[:index], *session.body.resources[index + 1 :]])
+    with suppress(NotFound):  # somebody may have deleted the copy by itself
+        files.delete(tx, who, old.file_id)
     return SessionResourceDeleted(resource_id)
 
 

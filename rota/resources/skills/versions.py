@@ -139,7 +139,7 @@ def _check(version: str, *, dated: bool, verb: str) -> None:
                 f"'latest' is not accepted when {verb} a skill version. Address a specific version id: read the skill's "
                 "latest_version_id, or GET /v1/skills/{skill_id}/versions/latest, and use that id."
             )
-    elif not version.startswith(ids.SKILL_VERSION):
+    elif version.isdigit():  # any other text is a version that is not there, as with every id
         raise InvalidRequest(f"Invalid version id: '{version}'")
 
 

@@ -1,4 +1,7 @@
-"""The routes of webhooks: a workspace's endpoints (ours), the organization's (published), and their deliveries (ours)."""
+"""The routes of webhooks: a workspace's endpoints (ours), the organization's (published), and their deliveries (ours).
+
+Making one takes no Idempotency-Key: the kept reply would hold the signing secret, which rests nowhere in the clear.
+"""
 
 from functools import partial
 from typing import Any
@@ -120,7 +123,7 @@ def _resend(tx: Tx, who: Any, endpoint_id: str, delivery_id: str) -> wire.Delive
 
 _admin = partial(Route, access="admin")
 _OURS = "/rota/v1/webhooks"
-_ONE = _OURS + "/{webhook_endpoint_id}"
+_ONE = _OURS + "/{endpoint_id}"
 _DELIVERIES = _ONE + "/deliveries"
 _PUBLISHED = "/v1/organizations/webhooks"
 _PUBLISHED_ONE = _PUBLISHED + "/{webhook_endpoint_id}"
@@ -128,7 +131,7 @@ _PUBLISHED_ONE = _PUBLISHED + "/{webhook_endpoint_id}"
 ROUTES = [
     Route(
         "POST", _OURS, "webhooks.create", "Create a webhook endpoint of this workspace", create,
-        wire.NewEndpoint, body=wire.CreateEndpoint, writes=True, creates=True,
+        wire.NewEndpoint, body=wire.CreateEndpoint, writes=True,
     ),
     Route(
         "GET", _OURS, "webhooks.list", "List this workspace's webhook endpoints, newest first", list_,
@@ -159,7 +162,7 @@ ROUTES = [
     ),
     _admin(
         "POST", _PUBLISHED, "organizations.webhooks.create", "Create a webhook endpoint of the organization",
-        create_of_organization, wire.NewEndpoint, body=wire.CreateOrganizationEndpoint, writes=True, creates=True,
+        create_of_organization, wire.NewEndpoint, body=wire.CreateOrganizationEndpoint, writes=True,
     ),
     _admin(
         "GET", _PUBLISHED, "organizations.webhooks.list", "List the organization's webhook endpoints",

@@ -18,6 +18,7 @@ from schemathesis import GenerationMode
 
 from rota.http import openapi
 from rota.http.route import Route
+from tests.forms import Field, encode
 from tests.security.hostile.connection import request
 from tests.security.hostile.mutants import Mutant
 from tests.security.hostile.pool import Pool
@@ -87,7 +88,21 @@ def _from_case(case: Any, route: Route, random: Random, pool: Pool, home: Home) 
             else json.dumps(_with_live(given_body, random, pool)).encode()
         )
         headers["content-type"] = "application/json"
+    elif route.upload is not None:
+        body, headers["content-type"] = _form(case.body)
     return Mutant(case.method, target.encode(), request(case.method, target, headers, body), route, params)
+
+
+def _form(fields: Any) -> tuple[bytes, str]:
+    """A form of whatever was drawn."""
+    found: list[Field] = []
+    for name, value in fields.items() if isinstance(fields, dict) else [("file", fields)]:
+        for each in value if isinstance(value, list) else [value]:
+            content = each if isinstance(each, bytes) else _text(each)
+            found.append(
+                Field(_line(str(name)).replace('"', ""), content, "a.txt" if isinstance(each, bytes) else None)
+            )
+    return encode(found)
 
 
 def _with_live(body: Any, random: Random, pool: Pool) -> Any:

@@ -72,8 +72,10 @@ class Mutants:
             else random.choice([route.method, route.method, *route.also])
         )
         target = self._target(route, params) + self._query(route)
-        body = self._body(route) if route.body is not None or random.random() < 0.05 else None
-        headers = self._headers(route, body is not None)
+        body, kind = self._form(route) if route.upload is not None else (None, "application/json")
+        if body is None and (route.body is not None or random.random() < 0.05):
+            body = self._body(route)
+        headers = self._headers(route, kind if body is not None else None)
         return Mutant(method, target, request(method, target, headers, body), route, params)
 
     def _stray(self) -> Mutant:
@@ -162,7 +164,21 @@ class Mutants:
             body = texts.spoil(random, body)
         return texts.text(random, body)
 
-    def _headers(self, route: Route, sends: bool) -> list[tuple[str, str]]:
+    def _form(self, route: Route) -> tuple[bytes, str]:
+        """A form, and its content type; half of them are whole."""
+        random = self._random
+        good = self._home.body(route)
+        raw, kind = good.raw, dict(good.headers)["content-type"]
+        if random.random() < 0.15:
+            return raw, random.choice(
+                ["multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; boundary=" + "x" * 71, "text/plain",
+                 kind + "; boundary=y", kind.replace("boundary=", 'boundary="') + '"', "multipart/mixed; boundary=x"]
+            )  # fmt: skip
+        if random.random() < 0.5:
+            raw = texts.spoil_form(random, raw)
+        return raw, kind
+
+    def _headers(self, route: Route, kind: str | None) -> list[tuple[str, str]]:
         random = self._random
         key = self._home.key_for(route)
         found: list[tuple[str, str]] = []
@@ -177,8 +193,8 @@ class Mutants:
                     [("x-api-key", random.choice(texts.STRINGS[3:60])), ("authorization", "Bearer"), ("x-none", "")]
                 )
             )
-        if sends:
-            found.append(("content-type", "application/json"))
+        if kind is not None:
+            found.append(("content-type", kind))
         for name, values in HEADERS:
             if random.random() < 0.02:
                 found.append((name, random.choice(values)))

@@ -1,6 +1,7 @@
 """Values and texts that have broken other people's parsers, and ways to spoil a good body."""
 
 import json
+import re
 from copy import deepcopy
 from random import Random
 from typing import Any, TypeAlias
@@ -15,7 +16,7 @@ STRINGS = [
     "a" * 64, "a" * 65, "\\", "\"", "'", "`", "$", "%s%s%s", "%n", "\x1b[31m", "\x7f", "\x80", "a/b", "/", "//", "a//b", ".", "..",
     "0 0 30 2 *", "* * * * *", "*/0 * * * *", "Europe/Berlin", "Etc/../UTC", "9999-12-31T23:59:59.999999Z",
     "0001-01-01T00:00:00+23:59", "2026-02-30T00:00:00Z", "2026-01-01T24:00:00Z", "2026-01-01T00:00:60Z", "-1", "99999999999999999999",
-    "https://github.com/a/b", "https://[::1]/", "http://localhost:1/", "file:///etc/passwd", "javascript:1", "data:,x", "http://a" + ".b" * 200,
+    "https://mcp.invalid/a/b", "https://[::1]/", "http://localhost:1/", "file:///etc/passwd", "javascript:1", "data:,x", "http://a" + ".b" * 200 + ".invalid",
     "(a+)+$" + "a" * 40 + "!", "sk-ant-api03-" + "x" * 80, "Bearer x", "text/plain\r\nx: y", "=" * 200, "A" * 1_000_000,
 ]  # fmt: skip
 NUMBERS: list[Json] = [
@@ -64,6 +65,45 @@ def value(random: Random, *, large: bool = False) -> Json:
     if kind < 9:
         return deepcopy(random.choice(ODD))
     return nested(random, random.choice([1, 3, 63, 64, 65, 100]))
+
+
+FILENAMES = [
+    "", ".", "..", "../x", "/etc/passwd", "C:\\x", "a\\b", "a/b/c", "x" * 5_000, "a\x00b", "ä.txt", "a%00b", "a\"b", "CON", " ",
+    "a\u202etxt", "SKILL.md", "my-skill/SKILL.md", "my-skill/../SKILL.md", "my-skill/" + "d/" * 200 + "f",
+]  # fmt: skip
+
+
+def spoil_form(random: Random, raw: bytes) -> bytes:
+    """A form with something amiss: its bytes, its parts, or what they say of themselves."""
+    spot = random.randrange(len(raw) + 1)
+    match random.randrange(10):
+        case 0:
+            return raw[:spot]
+        case 1:
+            return raw[:spot] + bytes([random.randrange(256)]) + raw[spot:]
+        case 2:
+            return raw[:spot] + raw[spot + random.randrange(20) :]
+        case 3:
+            return raw.replace(b"\r\n", b"\n")
+        case 4:
+            first, _, rest = raw.partition(b"\r\n")
+            return (first + b"\r\n" + rest.partition(first)[0]) * random.choice([2, 20, 1_100]) + raw
+        case 5 | 6:
+            return _renamed(rb'filename="[^"]*"', b'filename="' + random.choice(FILENAMES).encode() + b'"', raw)
+        case 7:
+            return _renamed(rb'name="[^"]*"', b'name="' + random.choice(NAMES).encode() + b'"', raw)
+        case 8:
+            return raw.replace(
+                b"Content-Disposition",
+                random.choice([b"X", b"Content-Disposition: x\r\nContent-Disposition", b"x" * 9_000]),
+                1,
+            )
+        case _:
+            return b"x" * random.choice([0, 1, 100_000]) + raw + b"y" * random.choice([0, 1, 100_000])
+
+
+def _renamed(pattern: bytes, name: bytes, raw: bytes) -> bytes:
+    return re.sub(pattern, lambda _: name, raw, count=1)
 
 
 def nested(random: Random, depth: int) -> Json:
