@@ -33,7 +33,6 @@ NOT_YET = {
         "POST /v1/environments/{environment_id}/work/{work_id}/heartbeat",
         "POST /v1/environments/{environment_id}/work/{work_id}/stop",
     ],
-    "Webhooks": ["/v1/organizations/webhooks and everything below it"],
 }
 
 REMARKS = {

@@ -24,6 +24,9 @@ from rota.resources.skills import chores as skills_chores
 from rota.resources.skills import routes as skills
 from rota.resources.vaults import routes as vaults
 from rota.resources.vaults import sql as vaults_sql
+from rota.resources.webhooks import deliveries as webhooks_deliveries
+from rota.resources.webhooks import routes as webhooks
+from rota.resources.webhooks import sql as webhooks_sql
 from rota.resources.workspaces import routes as workspaces
 from rota.store.sealed import SealedColumn
 
@@ -37,6 +40,7 @@ ROUTES: list[Route] = [
     *memory_stores.ROUTES,
     *vaults.ROUTES,
     *files.ROUTES,
+    *webhooks.ROUTES,
     *workspaces.ROUTES,
 ]
 
@@ -44,11 +48,17 @@ CHORES: list[Chore] = [
     *memory_stores_retention.CHORES,
     *files_content.CHORES,
     *skills_chores.CHORES,
+    *webhooks_deliveries.CHORES,
     outbox.FORGET,
     objects.CLEAR,
 ]
 
-SEALED: list[SealedColumn] = [deployments_sql.TOKENS, sessions_sql.TOKENS, vaults_sql.SECRETS]
+SEALED: list[SealedColumn] = [
+    deployments_sql.TOKENS,
+    sessions_sql.TOKENS,
+    vaults_sql.SECRETS,
+    webhooks_sql.SECRETS_AT_REST,
+]
 """Where sealed secrets rest: what ``rota keys rotate`` wraps anew."""
 
 subscribe("agent.archived", deployments_actions.follow_archived_agent)

@@ -15,6 +15,7 @@ from rota.base.clock import Clock, KeptClock, SystemClock
 from rota.base.page import Cursors
 from rota.base.policy import policy
 from rota.base.settings import Settings
+from rota.courier.courier import TOPICS, Courier
 from rota.http import probes, sql
 from rota.http.admit import Admission
 from rota.http.app import App
@@ -23,6 +24,7 @@ from rota.http.metrics import Count, Spread
 from rota.http.route import Route
 from rota.outgoing import guard
 from rota.queue.chore import Tools
+from rota.queue.wakes.local import LocalWake
 from rota.resources.workspaces import keys
 from rota.scheduler import turning
 from rota.scheduler.sweeper import Sweeper
@@ -140,6 +142,8 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncGenerato
         if "scheduler" in settings.roles:
             house.engines.append(house.ticker)
             house.engines.append(Sweeper(api.CHORES, Tools(db=db, blobs=blobs, policy=rules), clock))
+        if "courier" in settings.roles:
+            house.engines.append(Courier(db, LocalWake(db, TOPICS), clock, rules))
         house.app = App(
             house.routes,
             db,

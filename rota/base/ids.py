@@ -38,7 +38,10 @@ SKILL = "skill_"
 SKILL_VERSION = "skver_"
 THREAD = "sthr_"
 VAULT = "vlt_"
+WEBHOOK_DELIVERY = "whd_"
+WEBHOOK_ENDPOINT = "wep_"
 WEBHOOK_EVENT = "whe_"
+WEBHOOK_SIGNER = "whs_"
 WORKSPACE = "wrkspc_"
 
 _lock = Lock()

@@ -17,7 +17,7 @@ from rota.base.errors import Unusable
 SECRETS = frozenset({"bootstrap_api_key", "s3_access_key_id", "s3_secret_access_key", "seal_key"})
 """Settings that come from the environment only."""
 
-ROLES = ("api", "scheduler")
+ROLES = ("api", "scheduler", "courier")
 """The duties that one server can be limited to with ``--only``."""
 
 

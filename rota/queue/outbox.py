@@ -7,7 +7,10 @@ Does not deliver.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
+
+import msgspec
+from msgspec import Struct
 
 from rota.base import ids
 from rota.base.clock import DAY
@@ -21,6 +24,21 @@ TOPIC = "outbox"
 KEPT = DAY
 """How long an announcement waits for somebody who delivers it, in microseconds."""
 _AT_ONCE = 20_000
+
+
+class Announcement(Struct, frozen=True, kw_only=True):
+    """What waits to be delivered. ``created_at`` in microseconds UTC; ``data`` as it was given to ``announce``."""
+
+    id: str
+    created_at: int
+    organization_id: str
+    workspace_id: str
+    event: str
+    resource_id: str
+    data: dict[str, str]
+
+
+_data_of: Final = msgspec.json.Decoder(dict[str, str]).decode
 
 Subscriber: TypeAlias = Callable[[Tx, Who, str], None]
 
@@ -70,6 +88,32 @@ def announce_all(tx: Tx, happened: Sequence[tuple[Who, str, str]]) -> None:
         for subscriber in _subscribers.get(event, ()):
             subscriber(tx, who, resource_id)
     tx.wake(TOPIC)
+
+
+def waiting(tx: Tx, organization_id: str | None, limit: int) -> list[Announcement]:
+    """Announcements in the order in which they were made, at most ``limit``; of one organization, or of all (None)."""
+    rows = (
+        tx.all(sql.OLDEST, limit=limit)
+        if organization_id is None
+        else tx.all(sql.OLDEST_OF_ORGANIZATION, organization_id=organization_id, limit=limit)
+    )
+    return [
+        Announcement(
+            id=row[0],
+            created_at=row[1],
+            organization_id=row[2],
+            workspace_id=row[3],
+            event=row[4],
+            resource_id=row[5],
+            data={} if row[6] is None else _data_of(row[6]),
+        )
+        for row in rows
+    ]
+
+
+def remove(tx: Tx, announcement_ids: Sequence[str]) -> None:
+    """Take announcements out: whoever is to hear of them will."""
+    tx.run(sql.REMOVE, ids=list(announcement_ids))
 
 
 def _forget(tx: Tx) -> int:

@@ -20,6 +20,16 @@ DROP_OLD = Query(
     """DELETE FROM outbox WHERE id IN
        (SELECT id FROM outbox WHERE created_at < :before ORDER BY created_at LIMIT :limit)""",
 )
+_COLUMNS = "id, created_at, organization_id, workspace_id, event, resource_id, data"
+OLDEST = Query(
+    "Announcements that wait, the oldest first.",
+    f"SELECT {_COLUMNS} FROM outbox ORDER BY created_at, id LIMIT :limit",
+)
+OLDEST_OF_ORGANIZATION = Query(
+    "Announcements of one organization that wait, the oldest first.",
+    f"SELECT {_COLUMNS} FROM outbox WHERE organization_id = :organization_id ORDER BY created_at, id LIMIT :limit",
+)
+REMOVE = Query("Take announcements out.", "DELETE FROM outbox WHERE id = ANY(:ids)")
 BURY = Insert(
     "Say that objects are to be removed; saying it twice is once.",
     "buried_objects",

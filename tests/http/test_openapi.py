@@ -198,7 +198,8 @@ def test_what_is_served_is_what_the_document_says(sqlite_api: Api) -> None:
             names = re.findall(r"{(\w+)}", path)
             made = home.params(names[-1].removesuffix("_id")) if names else {}
             params = made if len(names) > 1 else made | {name: own[name] for name in names if name in own}
-            body = sqlite_api.get(path.format(**params)).ok()
+            [route] = [each for each in table.ROUTES if (each.method, each.path) == ("GET", path)] or [None]
+            body = (sqlite_api.get(path) if route is None else home.ask(route, params)).ok()
             schema = content["application/json"]["schema"]
             assert misfits(body, schema) == [], path
             checked += 1

@@ -345,7 +345,10 @@ def cursors(world: World, route: Route) -> Iterator[Cell]:
 
 
 def row_noun(route: Route) -> str | None:
-    return next((noun for noun, prefix in PREFIXES.items() if prefix.rpartition("/")[0] == route.path), None)
+    return next(
+        (noun for noun, prefix in PREFIXES.items() if prefix.rpartition("/")[0] == route.path.removeprefix("/rota")),
+        None,
+    )
 
 
 def idempotency(world: World, route: Route) -> Iterator[Cell]:

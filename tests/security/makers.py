@@ -198,9 +198,23 @@ def _memory_version(home: Home, _prefix: str, above: Params) -> str:
     return memory["memory_version_id"]
 
 
+def _endpoint(home: Home, _prefix: str, _above: Params) -> str:
+    return home.ask(ROUTE["webhooks.create"], {}).ok()["id"]
+
+
+def _delivery(home: Home, _prefix: str, above: Params) -> str:
+    """A delivery that ended, which may be sent again."""
+    made = home.ask(ROUTE["webhooks.test"], above).ok()["id"]
+    home.ask(ROUTE["webhooks.update"], above, Sent.json({"state": "disabled"})).ok()
+    home.ask(ROUTE["webhooks.update"], above, Sent.json({"state": "enabled"})).ok()
+    return made
+
+
 MAKERS: dict[str, Maker] = {
     "api_key": _api_key,
+    "delivery": _delivery,
     "deployment_run": _deployment_run,
+    "endpoint": _endpoint,
     "memory_version": _memory_version,
     "resource": _resource,
     "thread": _thread,
@@ -269,6 +283,16 @@ def _skill(_: Home) -> Sent:
     return Sent.form(file(manifest(), "my-skill/SKILL.md", name="files[]"))
 
 
+HOOK = {"url": "https://hooks.example.com/", "enabled_events": ["agent.created"]}
+PUBLISHED_HOOK = {**HOOK, "enabled_events": ["external_key.failed"]}
+
+
+def _hooks(body: Any = None) -> Callable[[Home], Sent]:
+    """What the published routes of webhooks take: a body, and their beta, without which they are not there."""
+    raw = b"" if body is None else json.dumps(body).encode()
+    return lambda _: Sent(raw, (("content-type", "application/json"), ("anthropic-beta", "webhooks-2026-10-07")))
+
+
 BODIES: dict[str, Callable[[Home], Any]] = {
     "agents.create": lambda _: {
         "name": "Clerk", "model": "claude-opus-5-5", "tools": [{"type": "agent_toolset_20260401"}],
@@ -283,6 +307,13 @@ BODIES: dict[str, Callable[[Home], Any]] = {
     "vaults.credentials.create": lambda _: {
         "auth": {"type": "static_bearer", "mcp_server_url": f"https://{_named()}.invalid/mcp", "token": "token"},
     },
+    "webhooks.create": lambda _: HOOK,
+    "organizations.webhooks.create": _hooks(PUBLISHED_HOOK),
+    "organizations.webhooks.list": _hooks(),
+    "organizations.webhooks.retrieve": _hooks(),
+    "organizations.webhooks.update": _hooks({}),
+    "organizations.webhooks.delete": _hooks(),
+    "organizations.webhooks.regenerate_signing_secret": _hooks(),
     "memory_stores.update": lambda _: {"name": "Notes"},
     "memory_stores.memories.update": lambda _: {"content": "another text"},
     "memory_stores.memories.create": lambda _: {"path": f"/{_named()}", "content": "text"},

@@ -1,0 +1,1 @@
+"""The courier: what is told, to whom, how often, and what becomes of endpoints that do not listen."""
