@@ -9,7 +9,7 @@ import pytest
 
 from rota.base.key_file import LazySealer
 from rota.base.policy import Policy
-from rota.resources.agents.skills import Skill
+from rota.resources.agents.skills import AgentSkill
 from rota.resources.agents.versions import Facts as AgentFacts
 from rota.resources.agents.versions import Traits
 from rota.resources.deployments.failures import to_run_error
@@ -142,7 +142,7 @@ RANKED: list[tuple[str, Scene, type]] = [
         {"resources": [MemoryStoreParam(memory_store_id="memstore_gone")]},
         refusals.MemoryStoreNotFound,
     ),
-    ("skill_not_found_error", {"skills": [Skill("custom", "skill_gone")]}, refusals.SkillNotFound),
+    ("skill_not_found_error", {"skills": [AgentSkill("custom", "skill_gone")]}, refusals.SkillNotFound),
     ("mcp_egress_blocked_error", {"config": Cloud(networking=Limited())}, refusals.McpEgressBlocked),
     ("session_creation_rejected_error", {"resources": [SITE, SITE]}, refusals.CreationRejected),
 ]
@@ -150,7 +150,7 @@ RANKED: list[tuple[str, Scene, type]] = [
 
 OTHER_REJECTIONS: dict[str, Scene] = {
     "skills without a read tool": {
-        "skills": [Skill(type="anthropic", skill_id="pdf", version="latest")],
+        "skills": [AgentSkill(type="anthropic", skill_id="pdf", version="latest")],
         "can_read": False,
     },
     "a member without a list price under a budget": {"member_model": "somebodys-model", "budget": LIMIT},
@@ -242,19 +242,19 @@ def test_each_thing_that_is_broken_is_a_reason_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("skill", "named"),
     [
-        (Skill("custom", "skill_there"), None),
-        (Skill("custom", "skill_there", "skver_1"), None),
-        (Skill("custom", "skill_there", "skver_9"), "`skill_there` version `skver_9`"),
-        (Skill("custom", "skill_empty"), "`skill_empty` version `latest`"),
-        (Skill("custom", "skill_gone"), "`skill_gone`"),
-        (Skill("custom", "skill_gone", "skver_1"), "`skill_gone` version `skver_1`"),
-        (Skill("custom", "skill_foreign"), "`skill_foreign`"),
-        (Skill("anthropic", "pdf"), None),
-        (Skill("anthropic", "pdf", "20260101"), None),
+        (AgentSkill("custom", "skill_there"), None),
+        (AgentSkill("custom", "skill_there", "skver_1"), None),
+        (AgentSkill("custom", "skill_there", "skver_9"), "`skill_there` version `skver_9`"),
+        (AgentSkill("custom", "skill_empty"), "`skill_empty` version `latest`"),
+        (AgentSkill("custom", "skill_gone"), "`skill_gone`"),
+        (AgentSkill("custom", "skill_gone", "skver_1"), "`skill_gone` version `skver_1`"),
+        (AgentSkill("custom", "skill_foreign"), "`skill_foreign`"),
+        (AgentSkill("anthropic", "pdf"), None),
+        (AgentSkill("anthropic", "pdf", "20260101"), None),
     ],
 )
 @pytest.mark.parametrize("whose", ["skills", "member_skills"])
-def test_a_skill_of_the_agent_or_of_its_roster_must_be_there(whose: str, skill: Skill, named: str | None) -> None:
+def test_a_skill_of_the_agent_or_of_its_roster_must_be_there(whose: str, skill: AgentSkill, named: str | None) -> None:
     refusal = refuse(*stage({whose: [skill]}), POLICY)
     if named is None:
         assert refusal is None

@@ -25,7 +25,7 @@ class SkillIn(Wire):
 SkillsIn: TypeAlias = Annotated[list[SkillIn], Meta(max_length=20)]
 
 
-class Skill(Struct, frozen=True):
+class AgentSkill(Struct, frozen=True):
     """A skill of an agent. ``version`` may be ``latest``, which stays unresolved; a custom one's is an id or a number."""
 
     type: Literal["anthropic", "custom"]
@@ -33,9 +33,9 @@ class Skill(Struct, frozen=True):
     version: str = LATEST
 
 
-def resolve_skills(tx: Tx, who: Who, given: Sequence[SkillIn] | None) -> list[Skill]:
+def resolve_skills(tx: Tx, who: Who, given: Sequence[SkillIn] | None) -> list[AgentSkill]:
     """The skills; null is none. InvalidRequest in the recorded words if one is named twice or is not there."""
-    resolved = [Skill(skill.type, skill.skill_id, skill.version or LATEST) for skill in given or ()]
+    resolved = [AgentSkill(skill.type, skill.skill_id, skill.version or LATEST) for skill in given or ()]
     seen: set[str] = set()
     for skill in resolved:
         if skill.skill_id in seen:
@@ -51,7 +51,7 @@ def resolve_skills(tx: Tx, who: Who, given: Sequence[SkillIn] | None) -> list[Sk
     return resolved
 
 
-def _absent(tx: Tx, who: Who, skills: Sequence[Skill]) -> int | None:
+def _absent(tx: Tx, who: Who, skills: Sequence[AgentSkill]) -> int | None:
     """The place of the first skill that is not there. Prebuilt ones are, in any version; custom ones of the workspace may be."""
     found = find_many(tx, [(skill.skill_id, skill.version) for skill in skills if skill.type == "custom"])
     for place, skill in enumerate(skills):

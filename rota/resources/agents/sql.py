@@ -7,7 +7,7 @@ from rota.base.wire import Metadata, encode
 from rota.resources.agents.model import ModelConfig
 from rota.resources.agents.multiagent import AgentRef, Multiagent
 from rota.resources.agents.servers import McpServer
-from rota.resources.agents.skills import Skill
+from rota.resources.agents.skills import AgentSkill
 from rota.resources.agents.tools import Tool
 from rota.resources.agents.wire import ExecutionIdentity, ServiceAccount
 from rota.store.tx import Insert, Listing, Query
@@ -64,7 +64,7 @@ class VersionBody(Struct, frozen=True, kw_only=True):
     system: str | None = None
     tools: list[Tool] = []
     mcp_servers: list[McpServer] = []
-    skills: list[Skill] = []
+    skills: list[AgentSkill] = []
     multiagent: Multiagent | None = None
     metadata: Metadata = {}
     execution_identity: ExecutionIdentity = ServiceAccount()

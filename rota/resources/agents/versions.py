@@ -24,7 +24,7 @@ from rota.resources.agents.multiagent import (
     references,
 )
 from rota.resources.agents.servers import McpServer
-from rota.resources.agents.skills import Skill
+from rota.resources.agents.skills import AgentSkill
 from rota.resources.agents.tools import AgentToolset, has_usable_read_tool
 from rota.resources.agents.wire import (
     SessionAgent,
@@ -73,7 +73,7 @@ class Traits(Struct, frozen=True, kw_only=True):
     name: str
     model_id: str
     mcp_servers: Sequence[tuple[str, str]]
-    skills: Sequence[Skill]
+    skills: Sequence[AgentSkill]
     members: Sequence[AgentRef]
     advisor_models: Sequence[str]
     has_multiagent: bool
@@ -99,7 +99,7 @@ class _LightBody(Struct, frozen=True):
     model: _LightModel
     tools: list[AgentToolset | _LightMcpToolset | _LightCustomTool]
     mcp_servers: list[McpServer]
-    skills: list[Skill]
+    skills: list[AgentSkill]
     multiagent: Multiagent | None
 
 

@@ -19,7 +19,7 @@ from rota.resources.agents.multiagent import (
 from rota.resources.agents.multiagent import AgentParam as AgentParam  # deployments and sessions take it from here
 from rota.resources.agents.servers import McpServer, McpServersIn
 from rota.resources.agents.servers import McpServerIn as McpServerIn  # sessions take it from here
-from rota.resources.agents.skills import Skill, SkillsIn
+from rota.resources.agents.skills import AgentSkill, SkillsIn
 from rota.resources.agents.tools import Tool, ToolsIn
 
 MAX_SYSTEM = 100_000
@@ -109,7 +109,7 @@ class Agent(Struct, tag="agent", tag_field="type", frozen=True, kw_only=True):
     system: str | None
     tools: list[Tool]
     mcp_servers: list[McpServer]
-    skills: list[Skill]
+    skills: list[AgentSkill]
     multiagent: Multiagent | None
     metadata: Metadata
     execution_identity: ExecutionIdentity
@@ -141,7 +141,7 @@ class ThreadAgent(Struct, tag="agent", tag_field="type", frozen=True, kw_only=Tr
     model: ModelConfig
     tools: list[Tool]
     mcp_servers: list[McpServer]
-    skills: list[Skill]
+    skills: list[AgentSkill]
     execution_identity: ExecutionIdentity
 
 
