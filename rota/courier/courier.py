@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from rota.base import log
-from rota.base.clock import SECOND, Clock
+from rota.base.clock import Clock
 from rota.base.errors import Fault
 from rota.base.policy import Policy
 from rota.courier import post
@@ -26,7 +26,7 @@ IN_FLIGHT: Final = 4
 """Attempts under way at once to one endpoint, as long as it takes what it is told."""
 CONNECTIONS: Final = 1024
 """Attempts under way at once altogether."""
-BEAT: Final = 20.0
+BEAT: Final = 5.0
 """Seconds after which the courier looks even if nothing woke it."""
 _PAUSE: Final = 1.0
 
@@ -91,7 +91,7 @@ class Courier:
         due = await self._db.read(deliveries.next_due)
         if due is None:
             return BEAT
-        return min(BEAT, max(0.05, (due - self._clock.now()) / SECOND))
+        return min(BEAT, max(0.05, self._clock.seconds(due - self._clock.now())))
 
     async def _rest(self, seconds: float) -> None:
         waits = [asyncio.ensure_future(self._wake.wait(topic, seconds=seconds)) for topic in TOPICS]
