@@ -33,7 +33,7 @@ FOLDERS = 20
 CONTENT = "What was learnt about this customer today, in a line or two. " * 16  # about 1 KB
 CALLERS = 4
 BASIC, FULL = 100, 20
-AIM = AtMost(8.0)
+AIM = AtMost(10.0)
 
 _GROUPED = """SELECT DISTINCT substr(path, 1, instr(substr(path, 2), '/') + 1) FROM memories
               WHERE memory_store_id = :memory_store_id AND path >= :path_from AND path < :path_before ORDER BY 1 LIMIT :limit"""
