@@ -78,13 +78,16 @@ def many(prefix: str, count: int) -> list[str]:
         _last = first + count - 1
     noise = os.urandom(_NOISE * count).translate(_LETTERS).decode()
     made: list[str] = []
-    high, head = -1, ""
-    for number in range(count):
-        above, low = divmod(first + number, _TAIL)
-        if above != high:
-            high, head = above, f"{prefix}01{_digits(above)}"
-        at = number * _NOISE
-        made.append(f"{head}{_PAIRS[low // _PAIR]}{_PAIRS[low % _PAIR]}{noise[at : at + _NOISE]}")
+    while len(made) < count:  # once, but for a moment every 14 seconds
+        high, low = divmod(first + len(made), _TAIL)
+        head, done = f"{prefix}01{_digits(high)}", len(made)
+        until = min(count, done + _TAIL - low)
+        made += [
+            f"{head}{_PAIRS[at // _PAIR]}{_PAIRS[at % _PAIR]}{noise[place : place + _NOISE]}"
+            for at, place in zip(
+                range(low, low + until - done), range(done * _NOISE, until * _NOISE, _NOISE), strict=True
+            )
+        ]
     return made
 
 

@@ -26,6 +26,10 @@ from tests.forms import file
 
 BLOBS = Query("Every location.", "SELECT location FROM file_blobs")
 NAMED = Query("What files have.", "SELECT DISTINCT blob FROM files WHERE blob IS NOT NULL")
+UPLOADED = Query("What files but copies have.", "SELECT DISTINCT blob FROM files WHERE blob IS NOT NULL AND copied = 0")
+HELD = Query("What is in sets.", "SELECT DISTINCT location FROM file_set_blobs")
+SETS = Query("Sets.", "SELECT id FROM file_sets")
+HOLDERS = Query("Sets that are held.", "SELECT DISTINCT set_id FROM file_set_holders")
 BURIED = Query("What is to be removed.", "SELECT location FROM buried_objects WHERE removed_at IS NULL")
 GRACE = 3600
 
@@ -52,9 +56,12 @@ def tidy(api: Api, *, later: float = 0) -> None:
 
 
 def is_sound(api: Api, *, tidied: bool = True) -> None:
-    """Every file has its bytes, every location is kept once and named by a file; and, when tidied, nothing else is there."""
+    """Every file has its bytes, every location is kept once and named by a file or held for a session; and, when tidied,
+    nothing else is there."""
     named, kept, there = column(api, NAMED), column(api, BLOBS), on_disk(api)
-    assert named == kept
+    assert named <= kept
+    assert kept == column(api, UPLOADED) | column(api, HELD)
+    assert column(api, SETS) == column(api, HOLDERS)
     assert named <= there
     assert not kept & column(api, BURIED)
     if tidied:
@@ -107,6 +114,43 @@ def test_a_copy_shares_the_bytes_of_its_original(api: Api) -> None:
     assert len(set(copies)) == 500
     api.delete(f"/v1/files/{made['id']}").ok()
     tidy(api, later=2 * GRACE)
+    assert len(on_disk(api)) == 1
+    api.write(actions.delete_scoped, "sesn_a")
+    tidy(api)
+    is_sound(api)
+    assert on_disk(api) == set()
+
+
+def test_sessions_that_are_given_the_same_hold_one_set(api: Api) -> None:
+    made = [upload(api, b"%d" % number) for number in range(3)]
+    facts = api.read(actions.find_many, [each["id"] for each in made])
+    files = [facts[each["id"]] for each in made]
+    for session in ("sesn_a", "sesn_b"):
+        api.write(actions.copy_many, [(file, session) for file in files])
+    api.write(actions.copy_many, [(file, session) for session in ("sesn_c", "sesn_d") for file in reversed(files)])
+    api.write(actions.copy_many, [(files[0], "sesn_a")])
+    assert len(column(api, SETS)) == 3, "the other order is another set"
+    for each in made:
+        api.delete(f"/v1/files/{each['id']}").ok()
+    for session in ("sesn_b", "sesn_c", "sesn_d"):
+        api.write(actions.delete_scoped, session)
+        tidy(api, later=2 * GRACE)
+        is_sound(api)
+        assert len(on_disk(api)) == 3
+    api.write(actions.delete_scoped, "sesn_a")
+    tidy(api)
+    is_sound(api)
+    assert on_disk(api) == column(api, SETS) == column(api, HELD) == set()
+
+
+def test_a_copy_that_is_deleted_by_itself_frees_its_bytes_with_its_session(api: Api) -> None:
+    made = upload(api)
+    [facts] = api.read(actions.find_many, [made["id"]]).values()
+    [copy] = api.write(actions.copy_many, [(facts, "sesn_a")])
+    api.delete(f"/v1/files/{made['id']}").ok()
+    api.delete(f"/v1/files/{copy}").ok()
+    tidy(api, later=2 * GRACE)
+    is_sound(api)
     assert len(on_disk(api)) == 1
     api.write(actions.delete_scoped, "sesn_a")
     tidy(api)

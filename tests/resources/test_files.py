@@ -323,6 +323,16 @@ def test_a_session_has_copies_of_its_own_which_go_with_it(api: Api) -> None:
     assert api.get(f"/v1/files?scope_id={session}").ok()["data"] == []
 
 
+def test_a_copy_of_what_an_agent_wrote_is_not_downloadable(sqlite_api: Api) -> None:
+    session = session_with(sqlite_api, upload(sqlite_api)["id"])
+    made = output(sqlite_api, session, b"done", 'a "downloadable":true.txt', "text/plain")
+    [facts] = sqlite_api.read(actions.find_many, [made]).values()
+    [copy] = sqlite_api.write(actions.copy_many, [(facts, "sesn_other")])
+    original, shown = (sqlite_api.get(f"/v1/files/{each}").ok() for each in (made, copy))
+    assert (original["downloadable"], shown["downloadable"]) == (True, False)
+    assert shown["filename"] == original["filename"] == 'a "downloadable":true.txt'
+
+
 def test_outputs_are_listed_beside_copies_in_both_shapes(sqlite_api: Api) -> None:
     session = session_with(sqlite_api, upload(sqlite_api)["id"])
     made = output(sqlite_api, session, b"done", "out.txt", "text/plain")

@@ -99,8 +99,8 @@ def stage(scene: Scene) -> tuple[Wish, References]:
             "vlt_foreign": VaultFacts("vlt_foreign", "wrkspc_2", False),
         },
         file_facts={
-            "file_there": FileFacts("file_there", WORKSPACE, "a.csv", "text/csv", 3, "blob"),
-            "file_foreign": FileFacts("file_foreign", "wrkspc_2", "a.csv", "text/csv", 3, "blob"),
+            "file_there": FileFacts("file_there", WORKSPACE, "blob", "{}"),
+            "file_foreign": FileFacts("file_foreign", "wrkspc_2", "blob", "{}"),
         },
         store_facts={
             "memstore_live": StoreFacts("memstore_live", WORKSPACE, False, "Notes", "of the day"),

@@ -19,14 +19,30 @@ _DEFAULT_LIMIT = 20
 
 
 class Facts(Struct, frozen=True):
-    """What a fire or a session needs to know of a file. ``blob`` names its bytes (see ``sql``)."""
+    """What a fire or a session needs to know of a file. ``blob`` names its bytes, ``body`` is the rest (see ``sql``).
+
+    A fire that makes 500 copies looks at neither: they are copied as they stand.
+    """
 
     id: str
     workspace_id: str
-    filename: str
-    mime_type: str
-    size_bytes: int
     blob: str
+    body: str
+
+    @property
+    def filename(self) -> str:
+        """Its name."""
+        return sql.to_body(self.body).filename
+
+    @property
+    def mime_type(self) -> str:
+        """What its bytes are said to be."""
+        return sql.to_body(self.body).mime_type
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes it has."""
+        return sql.to_body(self.body).size_bytes
 
 
 class Sent(Struct, frozen=True):
@@ -81,11 +97,7 @@ def get_bytes(tx: Tx, who: Who, file_id: str) -> tuple[File, str]:
 
 def find_many(tx: Tx, file_ids: Sequence[str]) -> dict[str, Facts]:
     """Those of the files that exist and have not expired, in any workspace."""
-    found: dict[str, Facts] = {}
-    for file_id, workspace_id, blob, text in tx.all(sql.GET_MANY, ids=list(file_ids), now=tx.now):
-        body = sql.to_body(text)
-        found[file_id] = Facts(file_id, workspace_id, body.filename, body.mime_type, body.size_bytes, blob)
-    return found
+    return {row[0]: Facts(*row) for row in tx.all(sql.GET_MANY, ids=list(file_ids), now=tx.now)}
 
 
 def copy_many(tx: Tx, wanted: Sequence[tuple[Facts, str]]) -> list[str]:
@@ -93,17 +105,18 @@ def copy_many(tx: Tx, wanted: Sequence[tuple[Facts, str]]) -> list[str]:
 
     A copy is a file of the session's own, with the same bytes; it stays when the original goes, and goes with the session.
     """
-    copies = [ids.new(ids.FILE) for _ in wanted]
+    copies = ids.many(ids.FILE, len(wanted))
+    now = tx.now
     rows = [
-        (copy_id, facts.workspace_id, tx.now, None, session_id, facts.blob, sql.to_text(_body_of(facts)))
+        (copy_id, facts.workspace_id, now, session_id, facts.blob, 1, sql.to_copy(facts.body))
         for copy_id, (facts, session_id) in zip(copies, wanted, strict=True)
     ]
-    tx.insert(sql.INSERT, rows)
+    tx.insert(sql.INSERT_COPIES, rows)
+    locations: dict[str, list[str]] = {}
+    for facts, session_id in wanted:
+        locations.setdefault(session_id, []).append(facts.blob)
+    content.hold(tx, locations)
     return copies
-
-
-def _body_of(facts: Facts) -> sql.Body:
-    return sql.Body(filename=facts.filename, mime_type=facts.mime_type, size_bytes=facts.size_bytes)
 
 
 def list_(tx: Tx, who: Who, position: Position | None, query: ListFiles) -> Found:
@@ -154,4 +167,5 @@ def delete(tx: Tx, who: Who, file_id: str) -> FileDeleted:
 
 def delete_scoped(tx: Tx, session_id: str) -> None:
     """Remove the files of a session."""
-    content.let_go(tx, [row[0] for row in tx.all(sql.DELETE_SCOPED, scope_id=session_id)])
+    own = [row[0] for row in tx.all(sql.DELETE_SCOPED, scope_id=session_id)]
+    content.let_go(tx, [*own, *content.let_go_of(tx, session_id)])

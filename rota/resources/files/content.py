@@ -12,7 +12,8 @@ goes calls ``let_go`` in the transaction that deletes or expires it. Both are se
   commit (``uploads``). If it is killed before that, the object is collected like any that a crash has left.
 - A deletion and an upload of the same bytes at once: if the upload is first, the deletion finds a file with these bytes and
   leaves them. If the deletion is first, the row of the digest is gone and the object buried; the upload inserts its own.
-- A deletion and a copy into a session at once: the same, since a copy is a row of ``files``.
+- A deletion and a copy into a session at once: if the copy is first, the deletion finds that the bytes are in a set that is
+  held. If the deletion is first, there is no file to be copied.
 - An upload that is stopped (SIGSTOP, a laptop's lid) between its object and its transaction, until housekeeping has taken
   the object for a crash's: ``queue.objects.check`` refuses, in that transaction, and the caller is told to try again. That
   check is also made when the digest is found, where it would not be needed: one rule is easier to hold than two.
@@ -21,7 +22,8 @@ goes calls ``let_go`` in the transaction that deletes or expires it. Both are se
 - A reader of bytes whose file is deleted meanwhile: a folder lets it read to the end, a bucket may cut it off, which it sees.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 
 from rota.base.clock import DAY
 from rota.base.errors import InvalidRequest
@@ -69,6 +71,36 @@ def let_go(tx: Tx, blobs: Sequence[str | None]) -> None:
     locations = sorted({blob for blob in blobs if blob is not None})
     if locations:
         objects.bury(tx, [row[0] for row in tx.all(sql.DROP_BLOBS, locations=locations)])
+
+
+def hold(tx: Tx, wanted: Mapping[str, Sequence[str]]) -> None:
+    """Keep bytes for sessions that are given copies (locations by session), until ``let_go_of``.
+
+    Sessions that are given the same in the same order share one set, so that each run of a deployment with 500 files but the
+    first adds one row here.
+    A copy that is deleted by itself gives up nothing: the set is held as long as the session is there.
+    """
+    sets = {session_id: _set_id(locations) for session_id, locations in wanted.items()}
+    contents = {set_id: wanted[session_id] for session_id, set_id in sets.items()}
+    written = {row[0] for row in tx.all(sql.KNOWN_SETS, ids=list(contents))}
+    new = [set_id for set_id in contents if set_id not in written]
+    if new:
+        tx.insert(sql.INSERT_SETS, [(set_id,) for set_id in new])
+        tx.insert(sql.INSERT_SET_BLOBS, [(location, set_id) for set_id in new for location in set(contents[set_id])])
+    tx.insert(sql.HOLD_SETS, list(sets.items()))
+
+
+def _set_id(locations: Sequence[str]) -> str:
+    return blake2b("\n".join(locations).encode(), digest_size=16).hexdigest()
+
+
+def let_go_of(tx: Tx, session_id: str) -> list[str]:
+    """A session has gone: what was in the sets that nobody holds any more, to be handed to ``let_go``."""
+    held = [row[0] for row in tx.all(sql.LET_GO_OF_SETS, session_id=session_id)]
+    if not held:
+        return []
+    dropped = [row[0] for row in tx.all(sql.DROP_SETS, ids=held)]
+    return [row[0] for row in tx.all(sql.DROP_SET_BLOBS, ids=dropped)] if dropped else []
 
 
 def known(tx: Tx, locations: Sequence[str]) -> set[str]:

@@ -27,6 +27,19 @@ INSERT = Insert(
         "body": "text",
     },
 )
+INSERT_COPIES = Insert(
+    "Keep copies that sessions have of files; their bytes are held by sets.",
+    "files",
+    {
+        "id": "text",
+        "workspace_id": "text",
+        "created_at": "bigint",
+        "scope_id": "text",
+        "blob": "text",
+        "copied": "bigint",
+        "body": "text",
+    },
+)
 GET = Query("One file of a workspace.", f"SELECT {_COLUMNS} FROM files WHERE id = :id AND workspace_id = :workspace_id")
 GET_BLOB = Query("Where a file's bytes lie; null when they are gone.", "SELECT blob FROM files WHERE id = :id")
 GET_MANY = Query(
@@ -71,9 +84,34 @@ KNOWN_BLOBS = Query(
     "Those of some locations that are kept.", "SELECT location FROM file_blobs WHERE location = ANY(:locations)"
 )
 DROP_BLOBS = Query(
-    "Forget where bytes lie that no file has any more.",
-    "DELETE FROM file_blobs WHERE location = ANY(:locations) "
-    "AND NOT EXISTS (SELECT 1 FROM files WHERE files.blob = file_blobs.location) RETURNING location",
+    "Forget where bytes lie that no file has any more, and that no set has which is held.",
+    """DELETE FROM file_blobs WHERE location = ANY(:locations)
+       AND NOT EXISTS (SELECT 1 FROM files WHERE files.blob = file_blobs.location AND copied = 0)
+       AND NOT EXISTS (SELECT 1 FROM file_set_blobs WHERE file_set_blobs.location = file_blobs.location)
+       RETURNING location""",
+)
+KNOWN_SETS = Query("Those of some sets that are written down.", "SELECT id FROM file_sets WHERE id = ANY(:ids)")
+INSERT_SETS = Insert("Write down sets of bytes.", "file_sets", {"id": "text"})
+INSERT_SET_BLOBS = Insert(
+    "Write down what is in sets of bytes.", "file_set_blobs", {"location": "text", "set_id": "text"}
+)
+HOLD_SETS = Insert(
+    "Let sessions hold sets of bytes.",
+    "file_set_holders",
+    {"session_id": "text", "set_id": "text"},
+    suffix="ON CONFLICT (session_id, set_id) DO NOTHING",
+)
+LET_GO_OF_SETS = Query(
+    "What a session held.", "DELETE FROM file_set_holders WHERE session_id = :session_id RETURNING set_id"
+)
+DROP_SETS = Query(
+    "Forget sets that nobody holds any more.",
+    """DELETE FROM file_sets WHERE id = ANY(:ids)
+       AND NOT EXISTS (SELECT 1 FROM file_set_holders WHERE set_id = file_sets.id) RETURNING id""",
+)
+DROP_SET_BLOBS = Query(
+    "What was in sets that have been forgotten.",
+    "DELETE FROM file_set_blobs WHERE set_id = ANY(:ids) RETURNING location",
 )
 USAGE = Query(
     "Bytes that a workspace keeps; asked only while there is a limit.",
@@ -111,6 +149,13 @@ def to_file(row: Row) -> File:
 def to_body(text: str) -> Body:
     """The ``body`` column, decoded."""
     return _decoder.decode(text)
+
+
+def to_copy(text: str) -> str:
+    """The ``body`` column of a copy, which is never downloadable. Nearly all are copied as they stand, undecoded."""
+    if '"downloadable":true' not in text:  # inside a name the quotes would be escaped
+        return text
+    return to_text(msgspec.structs.replace(to_body(text), downloadable=False))
 
 
 def to_text(body: Body) -> str:

@@ -5,8 +5,8 @@ many sessions are wanted and however much they name; *decide* is a pure function
 each refusal is a row in a table test; *write* is one statement a table. A refusal is a value; only the unexpected is raised.
 """
 
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -76,9 +76,9 @@ def load(tx: Tx, wishes: Sequence[Wish], policy: Policy, *, dry: bool = False) -
             organization_id: ask(tx, organization_id, count, policy.sessions_per_minute)
             for organization_id, count in wanted.items()
         }
-    vault_ids = {vault_id for wish in wishes for vault_id in wish.vault_ids}
-    file_ids = {file_id for wish in wishes for file_id in wish.resources.file_ids}
-    store_ids = {store_id for wish in wishes for store_id in wish.resources.memory_store_ids}
+    vault_ids = _all(wish.vault_ids for wish in wishes)
+    file_ids = _all(wish.resources.file_ids for wish in wishes)
+    store_ids = _all(wish.resources.memory_store_ids for wish in wishes)
     custom = {
         (skill.skill_id, skill.version) for trait in traits.values() for skill in trait.skills if skill.type == "custom"
     }
@@ -87,13 +87,19 @@ def load(tx: Tx, wishes: Sequence[Wish], policy: Policy, *, dry: bool = False) -
         agent_facts=agents.find_many(tx, sorted(agent_ids)),
         traits=traits,
         environment_facts=environments.find_many(tx, sorted({wish.environment_id for wish in wishes})),
-        vault_facts=vaults.find_many(tx, sorted(vault_ids)) if vault_ids else {},
-        file_facts=files.find_many(tx, sorted(file_ids)) if file_ids else {},
-        store_facts=memory_stores.find_many(tx, sorted(store_ids)) if store_ids else {},
+        vault_facts=vaults.find_many(tx, vault_ids) if vault_ids else {},
+        file_facts=files.find_many(tx, file_ids) if file_ids else {},
+        store_facts=memory_stores.find_many(tx, store_ids) if store_ids else {},
         skill_facts=skills.find_many(tx, sorted(custom)) if custom else {},
         granted=granted,
         retry_after=limits.seconds_left(tx.now),
     )
+
+
+def _all(named: Iterable[Sequence[str]]) -> Sequence[str]:
+    """Whatever is named by anybody, each once."""
+    lists = list({id(each): each for each in named if each}.values())
+    return lists[0] if len(lists) == 1 else list(dict.fromkeys(chain.from_iterable(lists)))
 
 
 def decide_all(wishes: Sequence[Wish], found: References, policy: Policy, now: int) -> list[Draft | SessionRefusal]:

@@ -131,22 +131,22 @@ def _vaults(wish: Wish, found: References) -> Iterator[SessionRefusal]:
 
 
 def _resources(wish: Wish, found: References) -> Iterator[SessionRefusal]:
-    workspace_id = wish.workspace_id
-    missing: list[str] = []
-    for file_id in wish.resources.file_ids:
-        file = found.file_facts.get(file_id)
-        if file is None or file.workspace_id != workspace_id:
-            missing.append(file_id)
+    workspace_id, file_facts = wish.workspace_id, found.file_facts
+    missing = [
+        file_id
+        for file_id in wish.resources.file_ids
+        if (file := file_facts.get(file_id)) is None or file.workspace_id != workspace_id
+    ]
     if missing:
         yield refusals.FileNotFound(missing)
-    missing = []
+    gone: list[str] = []
     for store_id in wish.resources.memory_store_ids:
         store = found.store_facts.get(store_id)
         if store is None or store.workspace_id != workspace_id:
-            missing.append(store_id)
+            gone.append(store_id)
         elif store.archived:
             yield refusals.MemoryStoreArchived(store_id)
-    for store_id in missing:
+    for store_id in gone:
         yield refusals.MemoryStoreNotFound(store_id)
 
 
