@@ -12,6 +12,7 @@ from typing import Protocol
 
 from rota import api
 from rota.base.clock import Clock, KeptClock, SystemClock
+from rota.base.errors import Unusable
 from rota.base.page import Cursors
 from rota.base.policy import policy
 from rota.base.settings import Settings
@@ -32,6 +33,7 @@ from rota.scheduler.ticker import Ticker
 from rota.store.blob import Blobs
 from rota.store.db import Db, open_db
 from rota.store.place import open_blobs
+from rota.store.sealed import any_sealed
 from rota.store.tx import Tx
 
 
@@ -119,6 +121,17 @@ def _cursor_key(tx: Tx) -> bytes:
     return bytes.fromhex(row[0])
 
 
+async def _check_seal_key(db: Db, settings: Settings) -> None:
+    """Unusable if there are secrets and no key: one made now would open none of them, and hide that theirs is missing."""
+    path = settings.seal_key_path
+    if settings.seal_key is None and not path.exists() and await db.read(any_sealed, api.SEALED):
+        raise Unusable(
+            f"The database holds sealed secrets, and there is no sealing key at {path}. Restore it from your backup, copy it from "
+            "another server of this database, or name it with --seal-key-file or ROTA_SEAL_KEY. If it is lost for good, put a new "
+            "one there (`openssl rand -base64 32 | tr '+/' '-_'` makes one, mode 0600), and set the secrets anew."
+        )
+
+
 @asynccontextmanager
 async def build(settings: Settings, clock: Clock | None = None) -> AsyncGenerator[House]:
     """Open the house for the length of a ``with``. Unusable if it cannot be opened as configured."""
@@ -127,6 +140,7 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncGenerato
     blobs = open_place(settings, clock)
     db = open_store(settings, serving=True, clock=clock)
     try:
+        await _check_seal_key(db, settings)
         cursors = Cursors(await db.write(_cursor_key))
         rules = policy(settings)
         house = House(settings, db, blobs, Ticker(db, clock, rules))

@@ -95,3 +95,8 @@ def keys_named(tx: Tx, columns: Iterable[SealedColumn]) -> dict[str, int]:
         for name, count in column.keys_named(tx).items():
             named[name] = named.get(name, 0) + count
     return named
+
+
+def any_sealed(tx: Tx, columns: Iterable[SealedColumn]) -> bool:
+    """Whether there is any secret in these columns."""
+    return any(column.rows(tx, None, 1) for column in columns)

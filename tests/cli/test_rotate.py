@@ -98,7 +98,7 @@ def test_every_secret_is_wrapped_with_a_new_key_and_opens_as_before(store: Store
     told = answer("keys", "rotate", *store.place)
     new, kept = store.keys()
     assert (kept, told["sealing_key"], told["added"]) == (old, new, True)
-    assert told["rewrapped"] == {"deployment_tokens": 250, "session_tokens": 0, "vault_secrets": 0}
+    assert told["rewrapped"] == {column.table: 250 if column is TOKENS else 0 for column in api.SEALED}
     assert (told["lost"], told["altered"], told["retired"]) == ({}, 0, [])
     after, sealer = store.envelopes(), key_file.load(store.key_file.read_text().split()[0], store.key_file)
     assert {key: sealer.open(each, TOKENS.place(*key)) for key, each in after.items()} == {
@@ -251,6 +251,20 @@ def _looker(store: Store) -> _Look:
 
         return _Look(sqlite3.connect(store.url.removeprefix("sqlite:///"), timeout=30), text + "?")
     return _Look(psycopg.connect(store.url, autocommit=True), text + "%s")
+
+
+def test_a_server_does_not_start_without_the_key_of_its_secrets(store: Store) -> None:
+    store.seed(1)
+    text = store.key_file.read_text()
+    store.key_file.unlink()
+    said = refusal("serve", "--port", "0", *store.place, ROTA_BOOTSTRAP_API_KEY="acceptance-key-0123456789")
+    assert "there is no sealing key at" in said
+    assert not store.key_file.exists(), "none was made in its place"
+    with Server(store.folder.parent / "server", store.url, ROTA_SEAL_KEY=text.strip()) as server:
+        assert server.ask("GET", "/v1/vaults").ok()["data"] == []
+    store.key_file.write_text(text)
+    with Server(store.folder.parent / "server", store.url, "--seal-key-file", str(store.key_file)):
+        pass
 
 
 # Beside a server under load

@@ -100,6 +100,7 @@ WORDS: list[tuple[dict[str, Any], str]] = [
     ({"auth": {**STATIC, "mcp_server_url": "https://user:pw@mcp.example.com"}}, "auth.mcp_server_url: the URL holds a user name or password; write it without"),
     ({"auth": {**STATIC, "mcp_server_url": "ftp://mcp.example.com"}}, "auth.mcp_server_url: the scheme ftp is not https"),
     ({"auth": {**OAUTH, "expires_at": "2026-03-02T12:00:00Z"}}, "auth.expires_at must be in the future."),
+    ({"auth": {**OAUTH, "expires_at": "9999-12-31T23:59:59-12:00"}}, "auth.expires_at: not a valid RFC 3339 datetime"),
     ({"auth": {**OAUTH, "expires_at": "tomorrow"}}, "auth.expires_at: not a valid RFC 3339 datetime"),
     ({"auth": {**OAUTH, "refresh": {**REFRESH, "token_endpoint": "/token"}}}, "auth.refresh.token_endpoint: this is not a URL such as https://example.com/path"),
     ({"auth": {**OAUTH, "refresh": {**REFRESH, "token_endpoint_auth": {"type": "client_secret_post"}}}}, "auth.refresh.token_endpoint_auth.client_secret: Field required"),

@@ -2,7 +2,7 @@
 
 The fields are found by their mark (``fields.py``), so that a new one is covered by being marked. Planted are also the API
 keys themselves, good and bad. Provoked are refusals of all kinds, failures of the server, and hosts that quote what was sent
-to them. Searched are every answer, the logs at their most talkative, the rows and files of the database with its log of
+to them. Searched are every answer, every webhook, the logs at their most talkative, the rows and files of the database with its log of
 writes, and the metrics; the sealing key's own file is not, for it holds no secret of a user.
 """
 
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import psycopg
 import pytest
@@ -23,7 +23,7 @@ from rota import api
 from rota.http.route import Route
 from tests.acceptance.server import Answer, Server
 from tests.api import HELLO
-from tests.cli.process import answer, rota
+from tests.cli.process import answer, eventually, rota
 from tests.laws.test_secrets import HOLDING, spoilt
 from tests.security import search
 from tests.security.fields import Planter, secret_fields
@@ -31,15 +31,20 @@ from tests.security.fields import Planter, secret_fields
 PREFIX = "cnry7f3a9"
 MARKER = "plainmarker5d1e"
 """Something that is no secret, and so must be found: or the search would find nothing because it looks nowhere."""
-TABLES = ("vault_secrets", "deployment_tokens", "session_tokens")
+TABLES = [column.table for column in api.SEALED]
+HOOKED = {"vault_credential.created", "vault_credential.refresh_failed", "deployment.created"}
 
 
 class Echo(BaseHTTPRequestHandler):
-    """A host that refuses everything, and quotes all of it."""
+    """A host that refuses everything, and quotes all of it; what comes as a webhook is kept."""
+
+    hooks: ClassVar[list[str]] = []
 
     def do_POST(self) -> None:
         """Refuse."""
         body = self.rfile.read(int(self.headers.get("content-length", "0"))).decode()
+        if self.path == "/hook":
+            self.hooks.append(f"{self.headers}{body}")
         text = json.dumps({"error": "no", "headers": dict(self.headers), "body": body, "path": self.path})
         self.send_response(401)
         self.send_header("content-type", "application/json")
@@ -55,6 +60,7 @@ class Echo(BaseHTTPRequestHandler):
 @contextmanager
 def echo() -> Iterator[str]:
     """The address of one."""
+    Echo.hooks.clear()
     server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -168,7 +174,7 @@ def test_no_canary_is_anywhere(database_url: str, tmp_path: Path) -> None:
     with echo() as host, Server(folder, database_url, key=bootstrap, **variables) as server:
         world = World(server, host)
         world.things["vault_id"] = world.made("POST", "/v1/vaults", {"display_name": "v"})["id"]
-        keys = [bootstrap, f"{PREFIX}-unknown", *_made_keys(server, world.things["vault_id"])]
+        keys = [bootstrap, f"{PREFIX}-unknown", *_made_keys(server), _hook(server, host)]
 
         # every secret field, by requests that succeed; things are made before they are changed
         for route in sorted(HOLDING, key=lambda route: len(route.parameters)):
@@ -223,6 +229,11 @@ def test_no_canary_is_anywhere(database_url: str, tmp_path: Path) -> None:
             world.ask("GET", path)
         _list_by_command(world)
 
+        told = eventually(
+            lambda: {name for name in HOOKED if any(name in each for each in Echo.hooks)} == HOOKED and list(Echo.hooks)
+        )
+        assert any(f'"vault_id":"{world.things["vault_id"]}"' in each for each in told)
+        assert not [each for each in told if search.within(each.encode(), [PREFIX, *keys[2:]])]
         while_running = _search(database_url, folder, keys)
         server.kill()  # so that SQLite leaves its log of writes where it is
         assert not any(search.within(heard, [PREFIX, *keys[2:]]) for heard in world.heard)
@@ -234,14 +245,21 @@ def test_no_canary_is_anywhere(database_url: str, tmp_path: Path) -> None:
     assert "Traceback" in server.errors()
 
 
-def _made_keys(server: Server, vault_id: str) -> list[str]:
+def _made_keys(server: Server) -> list[str]:
+    """Keys of each kind, each shown once."""
     office = server.ask("GET", "/v1/environments").ok()["data"][0]["id"]
-    assert vault_id
     return [
         answer("keys", "create", *server.place)["key"],
         answer("keys", "create", "--admin", *server.place)["key"],
         answer("keys", "create", "--environment", office, *server.place)["key"],
     ]
+
+
+def _hook(server: Server, host: str) -> str:
+    """The signing secret of a webhook endpoint, which is shown once."""
+    events = ["vault.created", "vault_credential.created", "vault_credential.refresh_failed", "deployment.created"]
+    made = server.ask("POST", "/rota/v1/webhooks", {"url": f"{host}/hook", "enabled_events": events}).ok()
+    return made["signing_secret"].removeprefix("whsec_")
 
 
 def _check_all_planted(planter: Planter) -> None:

@@ -157,7 +157,10 @@ def _future(moment: datetime, now: int) -> datetime:
     instant = from_datetime(moment)
     if instant <= now:
         raise InvalidRequest("auth.expires_at must be in the future.")
-    return to_datetime(instant)
+    try:
+        return to_datetime(instant)
+    except OverflowError:  # the last evening of the year 9999, west of Greenwich
+        raise InvalidRequest("auth.expires_at: not a valid RFC 3339 datetime") from None
 
 
 def _url(url: str, at: str) -> str:
