@@ -173,6 +173,9 @@ def test_a_server_carries_no_library_that_it_does_not_need() -> None:
         "psycopg",
         "cryptography",
         "prometheus_client",
+        "python_multipart",
+        "boto3",
+        "rich",
         "rota.cli.show",
         "rota.cli.verbs",
     )
