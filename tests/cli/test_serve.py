@@ -175,7 +175,6 @@ def test_a_server_carries_no_library_that_it_does_not_need() -> None:
         "prometheus_client",
         "python_multipart",
         "boto3",
-        "rich",
         "rota.cli.show",
         "rota.cli.verbs",
     )
