@@ -15,8 +15,8 @@ import anthropic
 import journey_memory
 import journey_vaults
 from drive import Drive, Wire
-from journey_skills import skills
 from journey_files import files
+from journey_skills import skills
 from schemas import Judge
 
 HELLO = {"type": "user.message", "content": [{"type": "text", "text": "Hello."}]}
