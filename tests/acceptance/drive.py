@@ -22,7 +22,7 @@ class Wire:
         self.problems: list[str] = []
         self.unknown: set[str] = set()
         self.samples: dict[str, str] = {}
-        """The longest body of each operation."""
+        """The longest body of each operation; of refusals, those without the details that the types do not have."""
 
     def sent(self, request: Any) -> None:
         """Note a request."""
@@ -52,7 +52,7 @@ class Wire:
         if "request-id" not in response.headers:
             self.problems.append(f"{where}: no request-id header")
         self.unknown |= verdict.unknown
-        if len(response.text) > len(self.samples.get(verdict.operation, "")):
+        if '"details"' not in response.text and len(response.text) > len(self.samples.get(verdict.operation, "")):
             self.samples[verdict.operation] = response.text
 
     def hooks(self) -> dict[str, list[Callable[[Any], Any]]]:

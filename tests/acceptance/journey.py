@@ -15,6 +15,7 @@ import anthropic
 import journey_memory
 import journey_vaults
 from drive import Drive, Wire
+from journey_files import files
 from journey_skills import skills
 from schemas import Judge
 
@@ -464,6 +465,7 @@ async def journey(drive: Drive, admin: Drive, stranger: Drive, style: str) -> di
     seen["sessions"] = await sessions(drive, style, clerk, deployment, seen["deployments"]["runs"][0])
     seen["memory"] = await journey_memory.memory(drive, style)
     seen["vaults"] = await journey_vaults.vaults(drive, style)
+    seen["files"] = await files(drive, style, clerk, office)
     seen["organization"] = await organization(drive, admin, style)
     seen["skills"] = await skills(drive, style, office)
     seen["wrong key"] = await stranger.refused("beta.agents.list")

@@ -93,6 +93,11 @@ OPERATIONS = {
     ("GET", "/v1/skills/{skill_id}/versions/{version}"): "beta.skills.versions.retrieve",
     ("DELETE", "/v1/skills/{skill_id}/versions/{version}"): "beta.skills.versions.delete",
     ("GET", "/v1/skills/{skill_id}/versions/{version}/content"): "beta.skills.versions.download",
+    ("POST", "/v1/files"): "beta.files.upload",
+    ("GET", "/v1/files"): "beta.files.list",
+    ("GET", "/v1/files/{file_id}"): "beta.files.retrieve_metadata",
+    ("GET", "/v1/files/{file_id}/content"): "beta.files.download",
+    ("DELETE", "/v1/files/{file_id}"): "beta.files.delete",
     ("GET", "/v1/organizations/me"): "organization.retrieve",
     ("POST", "/v1/organizations/workspaces"): "organization.workspaces.create",
     ("GET", "/v1/organizations/workspaces"): "organization.workspaces.list",
@@ -107,11 +112,17 @@ OPERATIONS = {
 }
 """Method and path to the client's member that calls it."""
 
-DOWNLOADS = frozenset({"beta.skills.versions.download"})
+DOWNLOADS = frozenset({"beta.files.download", "beta.skills.versions.download"})
 """Members that answer with bytes, which no type describes."""
+NEVER_ANSWERED = frozenset({"beta.files.download"})
+"""Of these, one that only refuses on the journeys: only what an agent wrote is downloaded."""
 
 PRESENT = {
     "BetaEnvironment": {"archived_at", "description", "scope"},
+    "BetaDeletedFile": {"type"},
+    "BetaFileMetadata": {"downloadable", "expires_at"},
+    "DeletedFile": {"type"},
+    "FileMetadata": {"downloadable", "expires_at"},
     "BetaManagedAgentsAgent": {"archived_at", "description", "multiagent", "system"},
     "BetaManagedAgentsCredential": {"archived_at", "display_name"},
     "BetaManagedAgentsCredentialValidation": {"mcp_probe", "refresh"},

@@ -34,7 +34,7 @@ def test_each_generation_speaks_its_own_dialect(story: Story) -> None:
     for request in story.requests:
         assert request["credential"] == ("bearer" if newest else "x-api-key")
         assert request["version"] == ("2026-10-21" if newest else "2023-06-01")
-        if "/organizations/" not in request["path"] and "/skills" not in request["path"]:
+        if not request["path"].startswith(("/v1/organizations/", "/v1/skills", "/v1/files")):
             assert ("beta=true" in request["query"]) is not newest
             memory = request["path"].startswith("/v1/memory_stores")
             assert ("agent-memory-2026-07-22" if memory else "managed-agents-2026-04-01") in request["beta"]
@@ -49,8 +49,10 @@ def test_nothing_is_skipped_but_what_a_version_does_not_have(story: Story) -> No
                 [
                     *younger,
                     "beta.agents.create(execution_identity)",
+                    "beta.files.upload(expires_in_seconds)",
                     "beta.memory_stores.memory_versions.list(service_account_id)",
                     "beta.organization",
+                    "files",
                     "organization.api_keys",
                     "organization.retrieve",
                     "organization.workspaces",

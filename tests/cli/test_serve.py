@@ -173,6 +173,8 @@ def test_a_server_carries_no_library_that_it_does_not_need() -> None:
         "psycopg",
         "cryptography",
         "prometheus_client",
+        "python_multipart",
+        "boto3",
         "rota.cli.show",
         "rota.cli.verbs",
     )

@@ -63,7 +63,9 @@ async def delete_version(req: Request) -> Any:
 async def content(req: Request) -> Any:
     """Download a version's files."""
     found = await req.read(versions.archive, *req.params, dated=_is_dated(req))
-    return attachment(req, found.location, filename=f"{found.name}.zip", media_type="application/zip", size=found.size)
+    return await attachment(
+        req, found.location, filename=f"{found.name}.zip", media_type="application/zip", size=found.size
+    )
 
 
 def _page(req: Request, page: Any) -> Any:
