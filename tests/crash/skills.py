@@ -210,22 +210,11 @@ class Skills:
             await blobs.close()
 
     def _judge(self, rows: list[Any], skills: list[Any], root: Path, toll: Toll) -> None:
-        sizes = {row[0]: (row[2], msgspec.json.decode(row[3])["size"]) for row in rows}
-        _find(
-            toll,
-            "half_made",
-            [
-                f"version {version_id} has no bytes at {location}"
-                for version_id, (location, size) in sizes.items()
-                if not (root / location).is_file() or (root / location).stat().st_size != size
-            ],
-        )
-        _find(toll, "half_made", [f"skill {each} has no latest version" for each, at in skills if at not in sizes])
+        _find(toll, "half_made", half_made(rows, skills, root))
+        there_are = {row[0] for row in rows}
         for uploader in self.uploaders:
-            _find(
-                toll, "lost", [f"{each} was answered and is not there" for each in uploader.kept.keys() - sizes.keys()]
-            )
-            _find(toll, "lost", [f"{each} was deleted and is there" for each in uploader.gone & sizes.keys()])
+            _find(toll, "lost", [f"{each} was answered and is not there" for each in uploader.kept.keys() - there_are])
+            _find(toll, "lost", [f"{each} was deleted and is there" for each in uploader.gone & there_are])
 
     def _count(self, rows: list[Any], toll: Toll) -> None:
         for uploader in self.uploaders:
@@ -238,6 +227,19 @@ class Skills:
             if there_are < least:
                 toll.lost += 1
                 toll.findings.append(f"{uploader.name} has {there_are} versions, {least} were answered")
+
+
+def half_made(rows: list[Any], skills: list[Any], root: Path) -> list[str]:
+    """A sentence for each version without all of its bytes, and each skill whose latest version is not there."""
+    sizes = {row[0]: (row[2], msgspec.json.decode(row[3])["size"]) for row in rows}
+    return [
+        *(
+            f"version {version_id} has no bytes at {location}"
+            for version_id, (location, size) in sizes.items()
+            if not (root / location).is_file() or (root / location).stat().st_size != size
+        ),
+        *(f"skill {each} has no latest version" for each, latest in skills if latest not in sizes),
+    ]
 
 
 def there(root: Path) -> set[str]:

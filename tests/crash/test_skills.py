@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.crash.rounds import Toll, rounds
-from tests.crash.skills import Skills
+from tests.crash.skills import Skills, half_made
 
 KILLS = 5
 
@@ -21,3 +21,16 @@ def test_a_killed_server_has_kept_its_versions_on_sqlite(tmp_path: Path) -> None
 
 def test_a_killed_server_has_kept_its_versions_on_postgres(tmp_path: Path, postgres_url: str) -> None:
     _is_clean(rounds(tmp_path, postgres_url, "postgres", 2, KILLS, Skills))
+
+
+def test_what_is_half_made_is_found(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"12345")
+    row, skill = ("v", "s", "a", '{"size":5}'), ("s", "v")
+    assert half_made([row], [skill], tmp_path) == []
+    for rows, skills in (
+        ([("v", "s", "b", '{"size":5}')], [skill]),
+        ([("v", "s", "a", '{"size":6}')], [skill]),
+        ([row], [("s", "w")]),
+        ([row], [("s", None)]),
+    ):
+        assert half_made(rows, skills, tmp_path), (rows, skills)

@@ -172,6 +172,13 @@ def test_a_full_disk_is_said_to_be_one(still_api: Api, monkeypatch: pytest.Monke
     assert upload(still_api, MAIN).refused(503, "overloaded_error") == DiskFull.sentence
 
 
+def test_a_server_without_a_temporary_folder_says_that_it_cannot(
+    still_api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    upload(still_api, MAIN).refused(503, "overloaded_error")
+
+
 def test_an_archived_workspace_takes_no_uploads(sqlite_api: Api) -> None:
     workspace_id, key = second_workspace(sqlite_api)
     made = sqlite_api.post("/v1/skills", form=form(MAIN), key=key).ok()

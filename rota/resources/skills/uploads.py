@@ -53,7 +53,7 @@ async def stored(parts: "AsyncIterator[Part]", blobs: Blobs, title: str | None =
     ``title`` names the field in which the user says what to call it; other fields are passed over (contract, skills).
     InvalidRequest, TooLarge; DiskFull or Unavailable.
     """
-    with cast(BinaryIO, tempfile.TemporaryFile()) as file:
+    with cast(BinaryIO, await _in_thread(None, tempfile.TemporaryFile)) as file:
         sent, called = await _receive(parts, file, title)
         bundle = await _in_thread(_PACKERS, pack, file, sent)
         with bundle.file:
