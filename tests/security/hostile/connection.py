@@ -155,10 +155,14 @@ class Connection:
         return found
 
     def _exactly(self, size: int) -> bytes:
+        parts: list[bytes] = []
         while len(self._rest) < size:
+            size -= len(self._rest)
+            parts.append(self._rest)
+            self._rest = b""
             self._more()
         found, self._rest = self._rest[:size], self._rest[size:]
-        return found
+        return b"".join([*parts, found])
 
     def _chunks(self) -> bytes:
         found = b""
