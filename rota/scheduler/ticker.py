@@ -12,7 +12,6 @@ Holds no state that matters: everything that decides is in the database.
 
 import asyncio
 import random
-import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -84,6 +83,7 @@ class Ticker:
         """Fire until nothing is due; what is due next."""
         if not self._began:
             await self._begin()
+        present = asyncio.get_running_loop().time
         blocked_since, blocked_by = 0.0, None
         while True:
             look = await self._db.read(due.look)
@@ -94,12 +94,12 @@ class Ticker:
             self._latest = look.now
             if look.fire_at is None or look.fire_at > look.now:
                 return look
-            overtake = look.deployment_id == blocked_by and time.monotonic() - blocked_since > _PATIENCE
+            overtake = look.deployment_id == blocked_by and present() - blocked_since > _PATIENCE
             happened = await self._batch(overtake=overtake)
             if happened.taken:
                 continue
             if look.deployment_id != blocked_by:
-                blocked_since, blocked_by = time.monotonic(), look.deployment_id
+                blocked_since, blocked_by = present(), look.deployment_id
             await asyncio.sleep(_SPELL * random.uniform(0.5, 1.5))  # noqa: S311 - keeps tickers apart, hides nothing
 
     async def walk(self, until: int, clock: KeptClock, put: Callable[[Tx, int], None]) -> None:

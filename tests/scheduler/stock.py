@@ -7,7 +7,6 @@ from rota.base.who import Who
 from rota.resources.agents import actions as agents
 from rota.resources.agents.wire import CreateAgent
 from rota.resources.deployments import sql
-from rota.resources.deployments.wire import Cron
 from rota.resources.environments import actions as environments
 from rota.resources.environments.wire import CreateEnvironment
 from rota.store.tx import Insert, Tx
@@ -16,7 +15,15 @@ HELLO = b'{"type":"user.message","content":[{"type":"text","text":"Hello."}]}'
 SCHEDULES = Insert(
     "Date schedules in bulk.",
     "schedules",
-    {"deployment_id": "text", "fire_at": "bigint", "due_at": "bigint", "accounted_at": "bigint", "skipping": "bigint"},
+    {
+        "deployment_id": "text",
+        "expression": "text",
+        "timezone": "text",
+        "fire_at": "bigint",
+        "due_at": "bigint",
+        "accounted_at": "bigint",
+        "skipping": "bigint",
+    },
 )
 
 
@@ -39,7 +46,6 @@ def stock(
         sql.Body(
             name="Herd",
             initial_events=[msgspec.Raw(HELLO)],
-            schedule=Cron(type="cron", expression=expression, timezone="UTC"),
         )
     )
     made = [ids.new(ids.DEPLOYMENT) for _ in range(count)]
@@ -48,5 +54,5 @@ def stock(
         for each in made
     ]
     tx.insert(sql.INSERT, rows)
-    tx.insert(SCHEDULES, [(each, due_at, due_at, due_at - 1, 0) for each in made])
+    tx.insert(SCHEDULES, [(each, expression, "UTC", due_at, due_at, due_at - 1, 0) for each in made])
     return made

@@ -53,6 +53,7 @@ class Stored(Struct, frozen=True, kw_only=True):
     agent_version: int
     environment_id: str
     last_run_at: int | None
+    schedule: Cron | None
     body: sql.Body
 
 
@@ -75,6 +76,7 @@ def create(tx: Tx, who: Who, body: CreateDeployment, policy: Policy) -> Deployme
         agent_version=agent_version,
         environment_id=body.environment_id,
         last_run_at=None,
+        schedule=body.schedule,
         body=sql.Body(
             name=body.name,
             description=body.description or None,
@@ -82,7 +84,6 @@ def create(tx: Tx, who: Who, body: CreateDeployment, policy: Policy) -> Deployme
             resources=_without_tokens(resources),
             vault_ids=body.vault_ids or [],
             metadata=body.metadata,
-            schedule=body.schedule,
             budget=body.budget,
         ),
     )
@@ -148,7 +149,7 @@ def update(tx: Tx, who: Who, deployment_id: str, body: UpdateDeployment, policy:
     if isinstance(body.metadata, dict):
         changed["metadata"] = patch_metadata(old.body.metadata, body.metadata)
     if body.schedule is not UNSET:
-        changed["schedule"] = body.schedule
+        row["schedule"] = body.schedule
     if body.budget is not UNSET:
         changed["budget"] = body.budget
     new = msgspec.structs.replace(old, body=msgspec.structs.replace(old.body, **changed), **row)
@@ -161,7 +162,7 @@ def update(tx: Tx, who: Who, deployment_id: str, body: UpdateDeployment, policy:
     if body.resources is not UNSET:
         tx.run(sql.DROP_TOKENS, deployment_id=old.id)
         _keep_tokens(tx, old.id, body.resources or [], policy)
-    _keep_schedule(tx, _kept(old), _kept(new), new, policy)
+    _keep_schedule(tx, old, new, policy)
     return _save(tx, who, new, "deployment.updated")
 
 
@@ -179,8 +180,8 @@ def unpause(tx: Tx, who: Who, deployment_id: str, policy: Policy) -> Deployment:
     old = _find_live(tx, who, deployment_id)
     if old.status == "active":
         return _render(tx, old)
-    if old.body.schedule is not None:
-        schedules.begin(tx, old.id, old.body.schedule, policy.timing)
+    if old.schedule is not None:
+        schedules.begin(tx, old.id, old.schedule, policy.timing)
     return _save(tx, who, msgspec.structs.replace(old, status="active", paused_error=None), "deployment.unpaused")
 
 
@@ -250,7 +251,7 @@ def _check_vaults(tx: Tx, who: Who, vault_ids: list[str] | None) -> None:
 
 
 def _check_schedule(tx: Tx, who: Who, deployment: Stored, policy: Policy) -> None:
-    schedule = deployment.body.schedule
+    schedule = deployment.schedule
     if schedule is None:
         return
     try:
@@ -314,18 +315,21 @@ def _keep_tokens(tx: Tx, deployment_id: str, resources: list[ResourceParam], pol
 
 def _kept(deployment: Stored) -> Cron | None:
     """The schedule that is kept at present: none while the deployment is paused."""
-    return deployment.body.schedule if deployment.status == "active" else None
+    return deployment.schedule if deployment.status == "active" else None
 
 
-def _keep_schedule(tx: Tx, old: Cron | None, kept: Cron | None, new: Stored, policy: Policy) -> None:
+def _keep_schedule(tx: Tx, old: Stored, new: Stored, policy: Policy) -> None:
     """Before an update is written: what it means for what is due."""
-    if old is not None and old == kept:
+    was, kept = _kept(old), _kept(new)
+    if was is not None and was == kept:
         schedules.hold(tx, new.id)
         return
-    if old is not None:
+    if was is not None:
         schedules.stop(tx, [new.id])
     if kept is not None:
         schedules.begin(tx, new.id, kept, policy.timing)
+    elif old.schedule != new.schedule:
+        schedules.put(tx, new.id, new.schedule)
 
 
 def _same(new: Stored, old: Stored) -> bool:
@@ -344,7 +348,7 @@ def _save(tx: Tx, who: Who, deployment: Stored, event: str) -> Deployment:
         agent_id=saved.agent_id,
         agent_version=saved.agent_version,
         environment_id=saved.environment_id,
-        scheduled=int(saved.body.schedule is not None),
+        scheduled=int(saved.schedule is not None),
         body=sql.to_text(saved.body),
     )
     announce(tx, who, event, saved.id)
@@ -363,6 +367,7 @@ def _stored(row: Row) -> Stored:
         agent_version=row[7],
         environment_id=row[8],
         last_run_at=row[9],
+        schedule=sql.schedule_of(row[11], row[12]),
         body=sql.body_of(row[10]),
     )
 
@@ -382,7 +387,7 @@ def _render(tx: Tx, stored: Stored) -> Deployment:
         resources=body.resources,
         vault_ids=body.vault_ids,
         metadata=body.metadata,
-        schedule=None if body.schedule is None else _render_schedule(tx, stored, body.schedule),
+        schedule=None if stored.schedule is None else _render_schedule(tx, stored, stored.schedule),
         status=stored.status,
         paused_reason=reason,
         created_at=to_datetime(stored.created_at),

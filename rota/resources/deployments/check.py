@@ -128,7 +128,7 @@ def _own(tx: Tx, deployment: actions.Stored) -> list[Checked]:
         state = f"paused since a scheduled run failed with {deployment.paused_error}; it still runs when asked to"
         mend = f"Mend what is broken. {_UNPAUSE}"
     own = [Checked(what="deployment", id=deployment.id, found=state, mend=mend)]
-    schedule = deployment.body.schedule
+    schedule = deployment.schedule
     if schedule is None:
         return [*own, Checked(what="schedule", id=None, found="none: it runs only when asked to")]
     [due, *_] = cron.upcoming(cron.parse(schedule.expression), cron.zone(schedule.timezone), tx.now, 1) or [None]

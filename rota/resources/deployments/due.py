@@ -7,8 +7,8 @@ So a crash leaves either all of it or nothing, and what it left is still due. An
 Does not sleep, and does not know when it will be called again (``scheduler/ticker``).
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TypeAlias
 
 from msgspec import Struct
 
@@ -24,6 +24,8 @@ from rota.resources.deployments.run import Fire, record_unknown, run
 from rota.resources.deployments.schedules import Lapse
 from rota.resources.deployments.verdicts import Pending, Verdict
 from rota.store.tx import Moment, Row, Tx
+
+Door: TypeAlias = Callable[[Tx, Sequence[Fire]], Sequence[DeploymentRun | Refusal]]
 
 TURN = "firing"
 STALLED = 60 * MINUTE
@@ -80,25 +82,15 @@ def record_failure(tx: Tx, policy: Policy, deployment_id: str) -> Happened:
     rows = tx.all(sql.CLAIM_THESE, ids=[deployment_id], now=tx.now)
     if not rows:
         return Happened()
-    _, organization_id, workspace_id, *_ = rows[0]
     due_at: int = rows[0][6]
     if any(occurrence == due_at for _, occurrence in tx.all(sql.FIRED, ids=[deployment_id], since=due_at)):
         tx.run(sql.PASS_OVER, id=deployment_id)  # it has its run, and must not have another
         return Happened(taken=1)
-    who = Who(organization_id=organization_id, workspace_id=workspace_id, key_id="")
-    record = record_unknown(tx, who, Fire(who, deployment_id, ScheduleTrigger(to_datetime(due_at)), policy))
-    lapses: list[Lapse] = []
-    with suppress(Exception):  # what cannot even be read has no further occurrences that could be named
-        schedule = verdicts.pending(rows[0]).schedule
-        if (after := schedules.following(schedule, due_at)) is not None and after <= tx.now:
-            lapses.append(schedules.stretch(deployment_id, schedule, "missed", "superseded", after, tx.now))
-    tx.insert(sql.KEEP_LAPSES, [lapse.row(tx.now) for lapse in lapses])
-    tx.run(sql.STOP_SCHEDULES, ids=[deployment_id], now=tx.now)
-    announce_all(tx, _told(who, record))
-    _pause(tx, [(who, deployment_id, failures.UNKNOWN.type)])
-    return Happened(
-        taken=1, late=[tx.now - due_at], errors=[failures.UNKNOWN.type], lapses=lapses, paused=[failures.UNKNOWN.type]
-    )
+    return _deal_with(tx, [verdicts.pending(rows[0])], policy, door=_fail)
+
+
+def _fail(tx: Tx, fires: Sequence[Fire]) -> list[DeploymentRun | Refusal]:
+    return [record_unknown(tx, fire.who, fire) for fire in fires]
 
 
 def stall(tx: Tx, deployment_id: str) -> None:
@@ -124,14 +116,16 @@ def walk(tx: Tx, policy: Policy, until: int, limit: int) -> tuple[int, list[Happ
     return now, happened
 
 
-def _deal_with(tx: Tx, due: Sequence[Pending], policy: Policy) -> Happened:
+def _deal_with(tx: Tx, due: Sequence[Pending], policy: Policy, door: Door = run) -> Happened:
     known = agents.find_many(tx, sorted({pending.agent[0] for pending in due}))
     dead = [pending for pending in due if not pending.live or pending.agent[0] not in known]
     _bury(tx, dead)
     buried = {pending.deployment_id for pending in dead}
     decided = _decide(tx, [pending for pending in due if pending.deployment_id not in buried], policy)
     fires = [(pending, verdict.fires, verdict.moment) for pending, verdict in decided if verdict.fires is not None]
-    outcomes = run(tx, [_to_fire(pending, occurrence, policy) for pending, occurrence, _ in fires]) if fires else []
+    outcomes: Sequence[DeploymentRun | Refusal] = ()
+    if fires:
+        outcomes = door(tx, [_to_fire(pending, occurrence, policy) for pending, occurrence, _ in fires])
     runs: dict[str, DeploymentRun] = {}
     for (pending, _, _), outcome in zip(fires, outcomes, strict=True):
         if isinstance(outcome, Refusal):  # it was there, and live, and its row is ours

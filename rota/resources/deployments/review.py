@@ -47,7 +47,7 @@ def mend(tx: Tx, policy: Policy, deployment_ids: Sequence[str]) -> int:
     """Put the dates of these right; how many were not."""
     wrong = [row for row in tx.all(sql.REVIEW_THESE, ids=deployment_ids) if not _right(row, tx.now, policy)]
     for row in wrong:
-        deployment_id, status, _, _, accounted_at, stalled_at, _ = row
+        deployment_id, status, _, _, accounted_at, stalled_at, *_ = row
         schedule = _schedule(row)
         if status != "active":
             schedules.stop(tx, [deployment_id])
@@ -73,13 +73,13 @@ def _edition(basis: str) -> str:
 
 
 def _schedule(row: Row) -> Cron:
-    schedule = sql.schedule_of(row[6]).schedule
+    schedule = sql.schedule_of(row[6], row[7])
     assert schedule is not None
     return schedule
 
 
 def _right(row: Row, now: int, policy: Policy) -> bool:
-    deployment_id, status, fire_at, due_at, accounted_at, stalled_at, _ = row
+    deployment_id, status, fire_at, due_at, accounted_at, stalled_at, *_ = row
     if status != "active":
         return due_at is None
     if not accounted_at or accounted_at > now + SECOND:

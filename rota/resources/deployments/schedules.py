@@ -52,6 +52,8 @@ def begin(tx: Tx, deployment_id: str, schedule: Cron, timing: Timing, *, new: bo
     tx.run(
         sql.BEGIN_SCHEDULE,
         id=deployment_id,
+        expression=schedule.expression,
+        timezone=schedule.timezone,
         due_at=due_at,
         fire_at=None if due_at is None else moment(timing, deployment_id, schedule, due_at),
         now=tx.now,
@@ -63,12 +65,17 @@ def begin(tx: Tx, deployment_id: str, schedule: Cron, timing: Timing, *, new: bo
 def stop(tx: Tx, deployment_ids: Sequence[str]) -> None:
     """Let nothing be due any more: paused, archived, cleared, or about to be replaced. Called before that is written."""
     lapses: list[Lapse] = []
-    for deployment_id, due_at, body in tx.all(sql.OVERDUE, ids=deployment_ids, now=tx.now):
-        schedule = sql.schedule_of(body).schedule
-        if schedule is not None:
+    for deployment_id, due_at, *text in tx.all(sql.OVERDUE, ids=deployment_ids, now=tx.now):
+        if (schedule := sql.schedule_of(*text)) is not None:
             lapses.append(stretch(deployment_id, schedule, "missed", "superseded", due_at, tx.now))
     tx.insert(sql.KEEP_LAPSES, [lapse.row(tx.now) for lapse in lapses])
     tx.run(sql.STOP_SCHEDULES, ids=deployment_ids, now=tx.now)
+
+
+def put(tx: Tx, deployment_id: str, schedule: Cron | None) -> None:
+    """Note the schedule of a deployment that is paused, or that it has none any more."""
+    expression, timezone = (None, None) if schedule is None else (schedule.expression, schedule.timezone)
+    tx.run(sql.SET_SCHEDULE, id=deployment_id, expression=expression, timezone=timezone, now=tx.now)
 
 
 def hold(tx: Tx, deployment_id: str) -> None:

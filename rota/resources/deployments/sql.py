@@ -11,7 +11,7 @@ from rota.store.sealed import SealedColumn
 from rota.store.tx import Insert, Listing, Query, Update
 
 _COLUMNS = """id, created_at, updated_at, archived_at, status, paused_error, agent_id, agent_version, environment_id,
-       last_run_at, body"""
+       last_run_at, body, expression, timezone"""
 _FROM = "FROM deployments LEFT JOIN schedules ON deployment_id = id"
 
 INSERT = Insert(
@@ -99,10 +99,18 @@ LAST_SCHEDULED = Query(
 )
 BEGIN_SCHEDULE = Query(
     "Let a schedule be due from now on; what happened under it before stays known.",
-    """INSERT INTO schedules (deployment_id, fire_at, due_at, accounted_at, rewound_at, skipping)
-       VALUES (:id, :fire_at, :due_at, :now, :rewound_at, 0)
-       ON CONFLICT (deployment_id) DO UPDATE SET fire_at = excluded.fire_at, due_at = excluded.due_at,
-       accounted_at = excluded.accounted_at, rewound_at = excluded.rewound_at, stalled_at = NULL, skipping = 0""",
+    """INSERT INTO schedules
+       (deployment_id, expression, timezone, fire_at, due_at, accounted_at, rewound_at, skipping)
+       VALUES (:id, :expression, :timezone, :fire_at, :due_at, :now, :rewound_at, 0)
+       ON CONFLICT (deployment_id) DO UPDATE SET expression = excluded.expression, timezone = excluded.timezone,
+       fire_at = excluded.fire_at, due_at = excluded.due_at, accounted_at = excluded.accounted_at,
+       rewound_at = excluded.rewound_at, stalled_at = NULL, skipping = 0""",
+)
+SET_SCHEDULE = Query(
+    "Give a deployment a schedule that is not kept yet, or take it away.",
+    """INSERT INTO schedules (deployment_id, expression, timezone, accounted_at, skipping)
+       VALUES (:id, :expression, :timezone, :now, 0)
+       ON CONFLICT (deployment_id) DO UPDATE SET expression = excluded.expression, timezone = excluded.timezone""",
 )
 HOLD_SCHEDULES = Query(
     "Change nothing, but let no fire come between: whoever fires these waits for us, or we for them.",
@@ -110,7 +118,7 @@ HOLD_SCHEDULES = Query(
 )
 OVERDUE = Query(
     "Which of these have an occurrence due that has not been dealt with.",
-    """SELECT deployment_id, due_at, body FROM schedules JOIN deployments ON id = deployment_id
+    """SELECT deployment_id, due_at, expression, timezone FROM schedules
        WHERE deployment_id = ANY(:ids) AND due_at <= :now""",
 )
 STOP_SCHEDULES = Query(
@@ -119,7 +127,7 @@ STOP_SCHEDULES = Query(
        WHERE deployment_id = ANY(:ids) AND fire_at IS NOT NULL""",
 )
 _DUE = """SELECT deployment_id, organization_id, workspace_id, agent_id, agent_version, archived_at, due_at, accounted_at,
-          skipping, rewound_at, rules, body FROM schedules JOIN deployments ON id = deployment_id"""
+          skipping, rewound_at, rules, expression, timezone FROM schedules JOIN deployments ON id = deployment_id"""
 CLAIM = Query(
     "The deployments that are due longest, those aside that somebody else is dealing with.",
     f"{_DUE} WHERE fire_at <= :now ORDER BY fire_at, deployment_id LIMIT :limit FOR UPDATE OF schedules SKIP LOCKED",
@@ -199,13 +207,14 @@ EXTEND_LAPSES = Update(
        WHERE lapses.deployment_id = v.deployment_id AND lapses.last_at = v.was_last_at""",
     {"deployment_id": "text", "was_last_at": "bigint", "last_at": "bigint"},
 )
-_REVIEWED = """SELECT id, status, fire_at, due_at, accounted_at, stalled_at, body
-               FROM deployments LEFT JOIN schedules ON deployment_id = id WHERE scheduled = 1 AND archived_at IS NULL"""
+_REVIEWED = """SELECT deployment_id, status, fire_at, due_at, accounted_at, stalled_at, expression, timezone
+               FROM schedules JOIN deployments ON id = deployment_id
+               WHERE expression IS NOT NULL AND archived_at IS NULL"""
 REVIEW = Query(
     "The dates of live scheduled deployments, in the order of their ids.",
-    f"{_REVIEWED} AND id > :after ORDER BY id LIMIT :limit",
+    f"{_REVIEWED} AND deployment_id > :after ORDER BY deployment_id LIMIT :limit",
 )
-REVIEW_THESE = Query("The dates of some live scheduled deployments.", f"{_REVIEWED} AND id = ANY(:ids)")
+REVIEW_THESE = Query("The dates of some live scheduled deployments.", f"{_REVIEWED} AND deployment_id = ANY(:ids)")
 ASTRAY = Query(
     "A schedule that was dealt with up to an instant ahead of the clock.",
     "SELECT deployment_id FROM schedules WHERE accounted_at > :ahead AND fire_at IS NOT NULL LIMIT 1",
@@ -251,7 +260,6 @@ class Body(Struct, frozen=True, kw_only=True, omit_defaults=True):
     resources: list[ResourceParam] = []
     vault_ids: list[str] = []
     metadata: Metadata = {}
-    schedule: Cron | None = None
     budget: Budget | None = None
 
 
@@ -265,15 +273,15 @@ class FireBody(Struct, frozen=True, kw_only=True):
     budget: Budget | None = None
 
 
-class ScheduleBody(Struct, frozen=True, kw_only=True):
-    """What is asked of it to see when the next occurrence is."""
-
-    schedule: Cron | None = None
-
-
 body_of = msgspec.json.Decoder(Body).decode
-schedule_of = msgspec.json.Decoder(ScheduleBody).decode
 fire_body_of = msgspec.json.Decoder(FireBody).decode
+
+
+def schedule_of(expression: str | None, timezone: str | None) -> Cron | None:
+    """A schedule from its columns."""
+    return (
+        None if expression is None or timezone is None else Cron(type="cron", expression=expression, timezone=timezone)
+    )
 
 
 def to_text(body: Body) -> str:

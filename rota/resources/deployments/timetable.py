@@ -124,7 +124,7 @@ def _render(tx: Tx, deployment_id: str, policy: Policy) -> Scheduling:
 def _upcoming(tx: Tx, deployment_id: str, row: Row) -> Iterator[tuple[int, Occurrence]]:
     """What is to be dealt with next, and a few more."""
     kept = tx.one(sql.GET_SCHEDULE, id=deployment_id)
-    schedule = sql.schedule_of(row[10]).schedule
+    schedule = sql.schedule_of(row[11], row[12])
     at = None if kept is None else kept[1]
     for _ in range(UPCOMING):
         if at is None or schedule is None:

@@ -65,7 +65,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
 def pending(row: Row) -> Pending:
     """A row of ``sql.CLAIM``."""
-    schedule = sql.schedule_of(row[11]).schedule
+    schedule = sql.schedule_of(row[11], row[12])
     assert schedule is not None, "a deployment without a schedule is due"
     return Pending(
         deployment_id=row[0],
