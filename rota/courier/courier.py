@@ -8,7 +8,7 @@ on a slow beat besides.
 
 import asyncio
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from rota.base import log
 from rota.base.clock import Clock
@@ -33,6 +33,13 @@ _PAUSE: Final = 1.0
 _logger = log.get("courier")
 
 
+class _Lane(NamedTuple):
+    """One endpoint's attempts, and the bell that says that more may be due."""
+
+    task: asyncio.Task[None]
+    bell: asyncio.Event
+
+
 class Courier:
     """Delivers from ``start`` until ``stop``; see ``main.Engine``."""
 
@@ -41,8 +48,8 @@ class Courier:
         self._wake = wake
         self._clock = clock
         self._policy = policy
-        self._lanes: dict[str, asyncio.Task[None]] = {}
-        self._room = asyncio.Semaphore(CONNECTIONS)
+        self._lanes: dict[str, _Lane] = {}
+        self._under_way = 0
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._attempts = {"delivered": 0, "failed": 0}
@@ -77,17 +84,20 @@ class Courier:
                 _logger.error("the courier cannot look", exc_info=exc)
                 pause = _PAUSE
             await self._rest(pause)
-        await asyncio.gather(*self._lanes.values())
+        for lane in self._lanes.values():
+            lane.bell.set()
+        await asyncio.gather(*(lane.task for lane in self._lanes.values()))
 
     async def _look(self) -> float:
         """Share out what waits, open lanes for what is due; the seconds until there is anything to do again."""
         while await self._db.write(deliveries.share_out, self._policy) == deliveries.SHARED_AT_ONCE:
             pass
         for endpoint_id in await self._db.read(deliveries.waiting_endpoints):
-            if endpoint_id not in self._lanes:
-                lane = asyncio.create_task(self._serve(endpoint_id), name=f"courier {endpoint_id}")
-                self._lanes[endpoint_id] = lane
-                lane.add_done_callback(lambda _, endpoint_id=endpoint_id: self._lanes.pop(endpoint_id))
+            lane = self._lanes.get(endpoint_id)
+            if lane is None:
+                self._open(endpoint_id)
+            else:
+                lane.bell.set()
         due = await self._db.read(deliveries.next_due)
         if due is None:
             return BEAT
@@ -100,22 +110,42 @@ class Courier:
         for each in pending:
             each.cancel()
 
-    async def _serve(self, endpoint_id: str) -> None:
-        """Attempt what is due for one endpoint, until nothing is."""
+    def _open(self, endpoint_id: str) -> None:
+        bell = asyncio.Event()
+        task = asyncio.create_task(self._serve(endpoint_id, bell), name=f"courier {endpoint_id}")
+        self._lanes[endpoint_id] = _Lane(task, bell)
+        task.add_done_callback(lambda _: self._lanes.pop(endpoint_id))
+
+    async def _serve(self, endpoint_id: str, bell: asyncio.Event) -> None:
+        """Attempt what is due for one endpoint until nothing is: a few at once, the next as soon as one has ended."""
+        running: set[asyncio.Task[bool]] = set()
         limit = IN_FLIGHT
         try:
             while not self._stop.is_set():
-                async with self._room:
-                    claimed = await self._db.write(deliveries.claim, self._policy, endpoint_id, limit)
-                    if not claimed:
-                        return
-                    went = await asyncio.gather(*(self._attempt(delivery) for delivery in claimed))
-                limit = IN_FLIGHT if all(went) else 1
+                bell.clear()
+                room = min(limit - len(running), CONNECTIONS - self._under_way)
+                if room > 0:
+                    claimed = await self._db.write(deliveries.claim, self._policy, endpoint_id, room)
+                    running |= {asyncio.create_task(self._attempt(delivery)) for delivery in claimed}
+                if not running:
+                    return
+                ring = asyncio.ensure_future(bell.wait())
+                done, pending = await asyncio.wait({*running, ring}, return_when=asyncio.FIRST_COMPLETED)
+                ring.cancel()
+                running = pending - {ring}
+                if went := [task.result() for task in done if task is not ring]:
+                    limit = IN_FLIGHT if all(went) else 1
         except Exception as exc:  # the claims end by themselves
             _logger.error("deliveries could not be attempted", endpoint_id=endpoint_id, exc_info=exc)
+        finally:
+            await asyncio.gather(*running, return_exceptions=True)
 
     async def _attempt(self, delivery: deliveries.Claimed) -> bool:
-        attempt = await post.attempt(delivery, self._policy)
+        self._under_way += 1
+        try:
+            attempt = await post.attempt(delivery, self._policy)
+        finally:
+            self._under_way -= 1
         disabled = await self._db.batch(deliveries.settle, attempt)
         self._attempts["delivered" if attempt.good else "failed"] += 1
         if disabled is not None:
