@@ -44,6 +44,9 @@ REMARKS = {
     "sessions.create": "Events wait; the engine that turns sessions is not there yet.",
     "sessions.events.send": "Events are checked and kept in order; they wait for the engine.",
     "sessions.events.list": "",
+    "files.list": "With `anthropic-beta: files-api-2025-04-14`, or beside `after_id` or `before_id`, in the older shape.",
+    "files.download": "Only what an agent wrote. One `Range` is served.",
+    "files.retrieve_metadata": "An expired file is shown for 30 days more; its content is 404 `file_expired` at once.",
     "vaults.credentials.mcp_oauth_validate": "Really asks the MCP server, and renews the token once if it must (decision 15); the hosted "
     "service was only ever seen to answer `valid`. Takes `static_bearer` credentials too.",
     "memory_stores.memories.list": "Newest first; with `depth=1` in path order. `view=full` gives at most 20 items a page.",
