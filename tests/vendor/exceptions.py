@@ -183,8 +183,12 @@ _HAS_VERSIONS = Step(
     r"Cannot delete skill with existing versions",
     _in_path("skill_id", EMPTY_SKILL),
 )
+_REAL_URL = Step("a URL called `x`", r"url: this is not a URL", _in_body(url="https://example.com/webhooks"))
 
 CASES = (
+    Case(r"organization/test_webhooks.py::test_(?!path)\w+_create(_with_all_params)?", r"1\..*", (_REAL_URL,)),
+    Case(r"organization/test_webhooks.py::test_method_update_with_all_params", _ANY, (_REAL_URL,)),
+    Case(r"organization/test_webhooks.py::test_method_list_with_all_params", _ANY, (_ONE_WAY, _NO_NEIGHBOUR)),
     Case(r"(\w+/test_skills|skills/test_versions).py::test_(?!path)\w+_create(_with_all_params)?", _ANY, (_NO_SKILL,)),
     Case(r"\w+/test_skills.py::test_(?!path)\w+_delete(_with_all_params)?", r"0\..*", (_HAS_VERSIONS,)),
     Case(r"\w+/test_skills.py::test_method_list_with_all_params", r"0\..*", (_SKILL_LIMIT, _SOURCE, _NO_CURSOR)),

@@ -29,6 +29,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     ),
     "sessions": ("beta/test_sessions.py", "beta/sessions/**/*.py"),
     "skills": ("test_skills.py", "skills/*.py", "beta/test_skills.py", "beta/skills/*.py"),
+    "webhooks": ("beta/organization/test_webhooks.py",),
     "vaults": ("beta/test_vaults.py", "beta/vaults/*.py"),
 }
 """By the noun in the URL; the paths are below ``tests/api_resources``."""
@@ -40,7 +41,7 @@ NOT_YET = {
 """Tests of a family that wait for their routes. (``test_streaming_response_list`` is about the client and is not meant.)"""
 
 
-ADMIN = frozenset({"organizations"})
+ADMIN = frozenset({"organizations", "webhooks"})
 """Families that an admin key opens; all others are a workspace key's."""
 
 

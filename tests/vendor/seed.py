@@ -13,6 +13,7 @@ from typing import Any
 from rota.api import SEALED
 from rota.base import key_file
 from rota.base.seal import Sealer
+from rota.resources.webhooks import wire as webhooks
 from rota.store.sealed import SealedColumn
 from tests.acceptance.server import Server, read_answer
 from tests.cli.process import answer
@@ -67,10 +68,18 @@ def _post(server: Server, path: str, /, **fields: Any) -> dict[str, Any]:
 
 
 def _organization(server: Server) -> Iterator[tuple[str, str]]:
-    """A workspace beside the default one, and an API key of it."""
+    """A workspace beside the default one, an API key of it, and a webhook endpoint of the organization."""
     admin = answer("keys", "create", "--admin", *server.place)["key"]
     workspace = server.ask("POST", "/v1/organizations/workspaces", {"name": "Another"}, key=admin).ok()
     yield workspace["id"], "workspace_id"
+    endpoint = {
+        "url": "https://example.com/orders",
+        "name": "Orders",
+        "enabled_events": ["user_profile.enforcement_action_opened"],
+    }
+    beta = {"anthropic-beta": webhooks.BETA}
+    made = server.ask("POST", "/v1/organizations/webhooks", endpoint, key=admin, headers=beta).ok()
+    yield made["id"], "webhook_endpoint_id"
     yield answer("keys", "create", "--workspace", workspace["id"], *server.place)["id"], "api_key_id"
 
 
