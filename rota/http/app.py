@@ -31,6 +31,7 @@ from rota.http.admit import Admission
 from rota.http.limit import Limiter
 from rota.http.request import Reply, Request
 from rota.http.route import Route, Router
+from rota.http.space import Space
 from rota.http.upload import Form, too_large
 from rota.store.blob import Blobs
 from rota.store.db import Db
@@ -72,6 +73,7 @@ class App:
         self.blobs = blobs
         self.cursors = cursors
         self.policy = policy
+        self.space = Space()
         self.under_way: set[idempotency.Name] = set()
         self._admission = admission
         self._limiter = limiter
@@ -106,6 +108,9 @@ class App:
         except Exception as exc:
             self._report(exc, request_id, route)
             reply = errors.reply(exc, request_id)
+        finally:
+            if request is not None and request.held:
+                self.space.give(request.held)
         head = [(b"content-type", reply.content_type), (b"request-id", request_id.encode()), *reply.headers]
         length = len(reply.body) if reply.chunks is None else reply.length
         if length is not None:
@@ -243,7 +248,9 @@ async def _load(request: Request, scope: Scope, headers: dict[bytes, bytes], rec
         digests = request.idempotency_key is not None
         request.form = Form(receive, content_type, limit=route.max_body, digests=digests)
     elif route.body is not None or request.idempotency_key is not None:
-        request.raw_body = await _read(receive, route.max_body)
+        if int(size) >= LONG_BODY:
+            await request.hold(int(size))
+        request.raw_body = await _read(request, receive)
         if route.body is not None:
             if len(request.raw_body) < LONG_BODY:
                 request.body = decode(request.raw_body, route.body, route.dialect)
@@ -251,7 +258,8 @@ async def _load(request: Request, scope: Scope, headers: dict[bytes, bytes], rec
                 request.body = await asyncio.to_thread(decode, request.raw_body, route.body, route.dialect)
 
 
-async def _read(receive: Receive, limit: int) -> bytes:
+async def _read(request: Request, receive: Receive) -> bytes:
+    limit = request.route.max_body
     message = await receive()
     body: bytes = message.get("body", b"")
     if len(body) > limit:
@@ -264,6 +272,8 @@ async def _read(receive: Receive, limit: int) -> bytes:
             total += len(part)
             if total > limit:
                 raise too_large(limit)
+            if total >= LONG_BODY and not request.held:  # how long it will be was not said
+                await request.hold(limit)
             parts.append(part)
         body = b"".join(parts)
     if message["type"] == "http.disconnect":
