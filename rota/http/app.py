@@ -12,6 +12,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
@@ -49,6 +50,8 @@ _SINGLE = frozenset(
 )
 _LINGER, _SILENCE = 5.0, 1.0
 """Seconds for which the rest of a refused form is still taken in, and how long it may pause meanwhile."""
+_READERS = ThreadPoolExecutor(2, thread_name_prefix="bodies")
+"""Threads of their own: the common ones may all be waiting, for names of other hosts for example."""
 _DATE = re.compile(r"\d{4}-")
 _NOBODY = Who(organization_id="", workspace_id="", key_id="")
 _logger = log.get("http")
@@ -255,7 +258,8 @@ async def _load(request: Request, scope: Scope, headers: dict[bytes, bytes], rec
             if len(request.raw_body) < LONG_BODY:
                 request.body = decode(request.raw_body, route.body, route.dialect)
             else:  # would hold up everybody else for too long
-                request.body = await asyncio.to_thread(decode, request.raw_body, route.body, route.dialect)
+                reading = asyncio.get_running_loop().run_in_executor
+                request.body = await reading(_READERS, decode, request.raw_body, route.body, route.dialect)
 
 
 async def _read(request: Request, receive: Receive) -> bytes:
