@@ -17,6 +17,7 @@ FOLDER = Path(__file__).parent
 ROUTES: list[Route] = [*api.ROUTES, *probes.routes(lambda: ROUTES, version="", stopping=lambda: False)]
 
 NOT_YET = {
+    "Organizations": ["POST /v1/organizations/workspaces/{workspace_id}/rate_limits/{rate_limit_id}"],
     "Sessions": [
         "GET /v1/sessions/{session_id}/events/stream",
         "GET /v1/sessions/{session_id}/stream",

@@ -1,4 +1,4 @@
-"""Row 9: run-now of a deployment that names as much as one may, beside a plain one.
+"""Row 10: run-now of a deployment that names as much as one may, beside a plain one.
 
 50 vaults, 492 files and 8 memory stores (500 resources), and an agent with 20 custom skills. Each run makes 492 copies of
 files, one row each, and a session that shows 500 resources. Two databases, so that the rows of one do not burden the other.
@@ -81,7 +81,7 @@ def deploy_full(server: Server) -> str:
 
 
 def run_full(stage: Stage) -> Section:
-    """Row 9: a plain deployment and a full one, 1 and 16 callers, in turn."""
+    """Row 10: a plain deployment and a full one, 1 and 16 callers, in turn."""
     arms: dict[str, Callable[[], Sample]] = {}
     with contextlib.ExitStack() as stack:
         plain = stack.enter_context(rota(stage.scratch / "plain"))

@@ -51,6 +51,16 @@ def query(sql: str, name: Name) -> str:
     return _PARAMETER.sub(r"%(\1)s", sql.replace("%", "%%"))
 
 
+def head(sql: str, column: str) -> str:
+    """PostgreSQL's way to end a list before its rows are too much together (``Tx.head``); SQLite just stops reading.
+
+    Each row comes with the bytes of what is before it, of which ``octet_length`` need not fetch one, and the number of all.
+    """
+    before = f"sum(octet_length({column})) OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+    weighed = f"SELECT q.*, {before} AS before_it, count(*) OVER () AS of_all FROM ({sql}) q"
+    return f"SELECT * FROM ({weighed}) w WHERE coalesce(before_it, 0) < :room"
+
+
 def insert(table: str, columns: dict[str, str], name: Name, suffix: str = "") -> str:
     """The statement that inserts many rows at once: a prepared row for SQLite, arrays for PostgreSQL."""
     names = ", ".join(columns)

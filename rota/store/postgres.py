@@ -93,6 +93,11 @@ class PostgresTx:
         """See ``Tx.all``."""
         return self._execute(query.postgres, parameters).fetchall()
 
+    def head(self, query: Query, room: int, **parameters: Any) -> tuple[list[Row], bool]:
+        """See ``Tx.head``."""
+        rows = self._execute(query.postgres_head, {**parameters, "room": room}).fetchall()
+        return [row[:-2] for row in rows], bool(rows) and rows[0][-1] > len(rows)
+
     def run(self, query: Query, **parameters: Any) -> int:
         """See ``Tx.run``."""
         return self._execute(query.postgres, parameters).rowcount

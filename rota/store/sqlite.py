@@ -83,6 +83,24 @@ class SqliteTx:
                 parameters[name] = msgspec.json.encode(parameters[name]).decode()
         return self._connection.execute(query.sqlite, parameters).fetchall()
 
+    def head(self, query: Query, room: int, **parameters: Any) -> tuple[list[Row], bool]:
+        """See ``Tx.head``."""
+        if query.sets:
+            for name in query.sets:
+                parameters[name] = msgspec.json.encode(parameters[name]).decode()
+        cursor = self._connection.execute(query.sqlite, parameters)
+        column = [each[0] for each in cursor.description].index(query.weight)
+        rows: list[Row] = []
+        try:
+            for row in cursor:
+                if room <= 0:
+                    return rows, True
+                rows.append(row)
+                room -= len(row[column]) if row[column].isascii() else len(row[column].encode())
+            return rows, False
+        finally:
+            cursor.close()
+
     def run(self, query: Query, **parameters: Any) -> int:
         """See ``Tx.run``."""
         if query.sets:

@@ -16,19 +16,26 @@ from rota.store import dialect
 Row: TypeAlias = tuple[Any, ...]
 
 MAX_SEEK = 2**63 - 1
+MAX_PAGE = 32 * 1024 * 1024
+"""Bytes of large columns that one page of a list may hold. A thousand rows of thirty megabytes would end the process."""
 
 
 class Query:
-    """One named SQL text in the common subset, with a sentence that says what it is for."""
+    """One named SQL text in the common subset, with a sentence that says what it is for.
 
-    __slots__ = ("note", "postgres", "sets", "sqlite", "text")
+    ``weight`` is a column of its result that may be large, for ``Tx.head``.
+    """
 
-    def __init__(self, note: str, text: str) -> None:
+    __slots__ = ("note", "postgres", "postgres_head", "sets", "sqlite", "text", "weight")
+
+    def __init__(self, note: str, text: str, *, weight: str | None = None) -> None:
         self.note = note
         self.text = text
+        self.weight = weight
         self.sets = dialect.set_names(text)
         self.sqlite = dialect.query(text, "sqlite")
         self.postgres = dialect.query(text, "postgres")
+        self.postgres_head = dialect.query(dialect.head(text, weight), "postgres") if weight is not None else ""
 
 
 class Insert:
@@ -66,10 +73,11 @@ class Listing:
 
     ``select`` ends in a WHERE clause; its first two columns are the row's id and the instant (or number) it is ordered by.
     ``key`` names the order columns in SQL. Only the filters that are asked for become part of the text, so that each
-    combination can use its own index.
+    combination can use its own index. ``weight`` is a column that may hold megabytes: a page is then as many rows as fit
+    into ``MAX_PAGE``, and the walk goes on behind them.
     """
 
-    __slots__ = ("_build", "filters", "key", "note")
+    __slots__ = ("_build", "filters", "key", "note", "weight")
 
     def __init__(
         self,
@@ -78,10 +86,12 @@ class Listing:
         *,
         filters: dict[str, str] | None = None,
         key: tuple[str, str] = ("created_at", "id"),
+        weight: str | None = None,
     ) -> None:
         self.note = note
         self.filters = filters or {}
         self.key = key
+        self.weight = weight
 
         @cache
         def build(names: tuple[str, ...], order: Order, seek: bool) -> Query:
@@ -90,7 +100,7 @@ class Listing:
             if seek:
                 clauses.append(f"({at}, {tie}) {'<' if order == 'desc' else '>'} (:seek_at, :seek_id)")
             where = "".join(f" AND {clause}" for clause in clauses)
-            return Query(note, f"{select}{where} ORDER BY {at} {order}, {tie} {order} LIMIT :limit")
+            return Query(note, f"{select}{where} ORDER BY {at} {order}, {tie} {order} LIMIT :limit", weight=weight)
 
         self._build = build
 
@@ -128,6 +138,13 @@ class Tx(Protocol):
 
     def all(self, query: Query, **parameters: Any) -> list[Row]:
         """All rows."""
+        ...
+
+    def head(self, query: Query, room: int, **parameters: Any) -> tuple[list[Row], bool]:
+        """As many of the first rows as there is room for, and whether any were left.
+
+        ``room`` is in bytes of the column that is the query's ``weight``; what is larger than all of it comes alone.
+        """
         ...
 
     def run(self, query: Query, **parameters: Any) -> int:
@@ -176,6 +193,10 @@ class Moment:
         """See ``Tx.all``."""
         return self._tx.all(query, **parameters)
 
+    def head(self, query: Query, room: int, **parameters: Any) -> tuple[list[Row], bool]:
+        """See ``Tx.head``."""
+        return self._tx.head(query, room, **parameters)
+
     def run(self, query: Query, **parameters: Any) -> int:
         """See ``Tx.run``."""
         return self._tx.run(query, **parameters)
@@ -221,7 +242,7 @@ def page(
     """One page of ``listing`` in ``order``, at most ``limit`` rows, from ``position`` on.
 
     A filter whose value is None is left out. A position with ``back`` gives the page before it, in the requested order
-    (contract, pagination).
+    (contract, pagination). A page has fewer rows than there are only if they would be larger than ``MAX_PAGE``.
     """
     active = {name: value for name, value in (filters or {}).items() if value is not None}
     back = position is not None and position.back
@@ -229,8 +250,12 @@ def page(
     query = listing.query(tuple(active), direction, seek=position is not None)
     if position is not None:
         parameters |= {"seek_at": position.at, "seek_id": position.id}
-    rows = tx.all(query, limit=limit + 1, **active, **parameters)
-    more = len(rows) > limit
+    cut = False
+    if listing.weight is None:
+        rows = tx.all(query, limit=limit + 1, **active, **parameters)
+    else:
+        rows, cut = tx.head(query, MAX_PAGE, limit=limit + 1, **active, **parameters)
+    more = cut or len(rows) > limit
     rows = rows[:limit]
     if back:
         rows.reverse()

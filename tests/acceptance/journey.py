@@ -16,6 +16,7 @@ import journey_memory
 import journey_vaults
 from drive import Drive, Wire
 from journey_files import files
+from journey_resources import resources
 from journey_skills import skills
 from schemas import Judge
 
@@ -467,6 +468,7 @@ async def journey(drive: Drive, admin: Drive, stranger: Drive, style: str) -> di
     seen["vaults"] = await journey_vaults.vaults(drive, style)
     seen["files"] = await files(drive, style, clerk, office)
     seen["organization"] = await organization(drive, admin, style)
+    seen["resources"] = await resources(drive, style, office)
     seen["skills"] = await skills(drive, style, office)
     seen["wrong key"] = await stranger.refused("beta.agents.list")
     return seen

@@ -35,6 +35,10 @@ OPERATIONS = {
     ("GET", "/v1/sessions/{session_id}/events"): "beta.sessions.events.list",
     ("POST", "/v1/sessions/{session_id}/events"): "beta.sessions.events.send",
     ("GET", "/v1/sessions/{session_id}/resources"): "beta.sessions.resources.list",
+    ("POST", "/v1/sessions/{session_id}/resources"): "beta.sessions.resources.add",
+    ("GET", "/v1/sessions/{session_id}/resources/{resource_id}"): "beta.sessions.resources.retrieve",
+    ("POST", "/v1/sessions/{session_id}/resources/{resource_id}"): "beta.sessions.resources.update",
+    ("DELETE", "/v1/sessions/{session_id}/resources/{resource_id}"): "beta.sessions.resources.delete",
     ("GET", "/v1/sessions/{session_id}/threads"): "beta.sessions.threads.list",
     ("GET", "/v1/sessions/{session_id}/threads/{thread_id}"): "beta.sessions.threads.retrieve",
     ("GET", "/v1/sessions/{session_id}/threads/{thread_id}/events"): "beta.sessions.threads.events.list",
@@ -129,6 +133,7 @@ PRESENT = {
     "BetaManagedAgentsDeployment": {"archived_at", "description", "paused_reason", "schedule"},
     "BetaManagedAgentsDeploymentRun": {"error", "session_id"},
     "BetaManagedAgentsMemory": {"content"},
+    "BetaManagedAgentsMemoryStoreResource": {"access", "description", "mount_path", "name"},
     "BetaManagedAgentsMemoryVersion": {
         "content", "content_sha256", "content_size_bytes", "created_by", "path", "redacted_at", "redacted_by",
     },

@@ -73,20 +73,30 @@ def test_every_query_prepares_on_postgres(postgres_url: str) -> None:
         for number, (name, value) in enumerate(texts()):
             try:
                 prepare(connection, f"q{number}", value)
+                if isinstance(value, Query) and value.weight is not None:
+                    text = numbered(value.postgres_head, ["room", *_parameters(value)])
+                    connection.execute(f"PREPARE h{number} AS {text}")  # type: ignore[arg-type]
             except psycopg.Error as exc:
                 pytest.fail(f"{name}: {exc}")
 
 
 def prepare(connection: psycopg.Connection[Any], name: str, value: Query | Insert) -> None:
     """Let PostgreSQL look at a text."""
-    text = value.postgres
     if isinstance(value, Query):
-        for position, key in enumerate(_parameters(value), 1):
-            text = text.replace(f"%({key})s", f"${position}")
+        text = numbered(value.postgres, _parameters(value))
     else:
+        text = value.postgres
         for position in range(1, len(value.columns) + 1):
             text = text.replace("%s", f"${position}", 1)
-    connection.execute(f"PREPARE {name} AS {text.replace('%%', '%')}")  # type: ignore[arg-type]
+        text = text.replace("%%", "%")
+    connection.execute(f"PREPARE {name} AS {text}")  # type: ignore[arg-type]
+
+
+def numbered(text: str, names: list[str]) -> str:
+    """A text with its parameters by number."""
+    for position, key in enumerate(names, 1):
+        text = text.replace(f"%({key})s", f"${position}")
+    return text.replace("%%", "%")
 
 
 def explain(path: Path, query: Query) -> list[str]:

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from rota.base.clock import HandClock
+from rota.base.errors import Unavailable
 from rota.resources.vaults import credentials as actions
+from rota.resources.vaults import refresh
 from tests.api import Api
 from tests.outgoing.servers import always, canary, serving
 from tests.resources.credentials import OAUTH, REFRESH, STATIC, URL, VARIABLE, announced, credential, path, vault
@@ -97,6 +99,14 @@ def test_a_token_that_the_server_takes_is_valid(sqlite_api: Api, stream: bool, g
     assert Case(sqlite_api, mcp).run() == VALID
     assert mcp.steps == ["initialize", "notifications/initialized", "tools/list", "DELETE"]
     assert mcp.sessions == [None, "s-1", "s-1", "s-1"]
+
+
+@pytest.mark.parametrize(
+    "result", [{}, {"capabilities": 5}, {"capabilities": "tools"}, {"capabilities": None}, [], "x", 7]
+)
+def test_an_odd_welcome_is_one_without_tools(sqlite_api: Api, result: Any) -> None:
+    text = json.dumps({"jsonrpc": "2.0", "id": 1, "result": result})
+    assert Case(sqlite_api, always(http(200, text))).run() == VALID
 
 
 def test_a_server_without_tools_is_not_asked_for_them(sqlite_api: Api) -> None:
@@ -394,6 +404,31 @@ def test_an_exchange_that_another_process_has_won_is_no_failure(api: Api) -> Non
     assert (told["status"], told["refresh"]) == ("valid", None)
     assert case.secrets()["refresh_token"] == "rotated-elsewhere"
     assert "vault_credential.refresh_failed" not in [event for event, _, _ in announced(api)]
+
+
+def test_a_renewed_token_outlives_a_database_that_is_away(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The endpoint has taken the old refresh token: what it gave for it must not be lost with one failed commit."""
+
+    class Away:
+        """The store, whose first writes of what was renewed fail."""
+
+        def __init__(self, db: Any) -> None:
+            self.db, self.left = db, 3
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.db, name)
+
+        async def write(self, fn: Any, *args: Any, **more: Any) -> Any:
+            if fn is actions.save_refreshed and self.left:
+                self.left -= 1
+                raise Unavailable("away")
+            return await self.db.write(fn, *args, **more)
+
+    monkeypatch.setattr(refresh, "_PAUSES", (0, 0, 0, 0))
+    api.house.app.db = Away(api.house.db)  # type: ignore[assignment]
+    case = Case(api, Mcp(good={"renewed-1"}), Tokens())
+    assert case.run()["status"] == "valid"
+    assert case.secrets()["refresh_token"] == "rotated-1"
 
 
 @pytest.mark.parametrize("change", ["update", "archive", "delete"])

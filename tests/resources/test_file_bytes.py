@@ -19,6 +19,7 @@ from rota.resources.workspaces import actions as workspaces
 from rota.resources.workspaces import keys
 from rota.resources.workspaces.wire import CreateWorkspace
 from rota.store.blobs.location import written_at
+from rota.store.db import open_db
 from rota.store.tx import Query, Tx
 from tests.api import Api, Response
 from tests.files import output, stored, upload
@@ -417,3 +418,32 @@ def test_a_lost_answer_removes_nothing(sqlite_api: Api, monkeypatch: pytest.Monk
     tidy(sqlite_api, later=2 * GRACE)
     assert on_disk(sqlite_api) == set()
     assert uploads.content is content
+
+
+def test_two_servers_that_copy_and_delete_at_once_agree_on_what_is_held(api: Api) -> None:
+    if api.house.db.name == "sqlite":
+        pytest.skip("an embedded database has one server")
+    made = [upload(api, b"%d" % number) for number in range(4)]
+    facts = list(api.read(actions.find_many, [each["id"] for each in made]).values())
+    stores = [api.house.db, *(open_db(api.settings.database_url, api.clock) for _ in range(2))]
+
+    async def give_and_take(number: int) -> None:
+        mine = stores[number % len(stores)]
+        session = f"sesn_{number}"
+        await mine.write(actions.copy_many, [(file, session) for file in facts[number % 2 :]])
+        await stores[(number + 1) % len(stores)].write(actions.delete_scoped, session)
+
+    async def work() -> None:
+        for _ in range(4):
+            await asyncio.gather(*(give_and_take(number) for number in range(12)))
+        for store in stores[1:]:
+            await store.close()
+
+    api.run(work())
+    is_sound(api, tidied=False)
+    assert column(api, SETS) == set()
+    for each in made:
+        api.delete(f"/v1/files/{each['id']}").ok()
+    tidy(api)
+    is_sound(api)
+    assert on_disk(api) == set()

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rota.base.clock import HandClock
@@ -193,7 +193,7 @@ def fitting(drawn: set[tuple[str, ...]]) -> list[str]:
 
 
 @given(drawn=PATHS, limit=st.integers(1, 12), data=st.data())
-@settings(max_examples=60, deadline=None, database=None)
+@settings(max_examples=60, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_walk_through_a_folder_meets_every_item_once_in_order(
     lasting_api: Api, drawn: set[tuple[str, ...]], limit: int, data: st.DataObject
 ) -> None:

@@ -114,6 +114,11 @@ def test_a_name_that_is_none(still_api: Api, name: str, said: str) -> None:
     assert upload(still_api, display_name=name).refused(400) == said
 
 
+def test_a_name_is_given_once(still_api: Api) -> None:
+    sent = [*form(MAIN), Field("display_name", b"One"), Field("display_name", b"Other")]
+    assert still_api.post("/v1/skills", form=sent).refused(400) == "display_name: must be there only once"
+
+
 @pytest.mark.parametrize("name", ["n" * 255, "名" * 255, "Grüße 👋", '"quoted"', "<b>"])
 def test_a_name_comes_back_as_it_was_sent(still_api: Api, name: str) -> None:
     assert upload(still_api, display_name=name).ok()["display_name"] == name

@@ -31,6 +31,13 @@ WALK = Listing(
     key=("length(value)", "key"),
 )
 
+HEAVY = Listing(
+    "Facts in order, with what may be long.",
+    "SELECT key, length(key) AS at, value FROM installation WHERE key <> :never",
+    key=("length(key)", "key"),
+    weight="value",
+)
+
 
 class Store:
     """A database with its own event loop."""
@@ -242,6 +249,46 @@ def test_pages_walk_forwards_and_back_without_loss_or_repetition(store: Store) -
         assert len(walked) == len(set(walked)) == 50
         back = store.read(lambda tx, p=last.prev: page(tx, WALK, limit=7, position=p, order=order, never=""))
         assert [row[0] for row in back.items] == pages[-2]
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("limit", [1, 3, 20])
+def test_a_page_ends_before_it_is_too_large_and_the_walk_goes_on_behind_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch, order: Any, limit: int
+) -> None:
+    values = [
+        "v",
+        "v" * 150,
+        "v" * 30,
+        "v" * 30,
+        "v" * 30,
+        "v" * 30,
+        "ä" * 60,
+        "",
+        "v" * 99,
+        "v",
+        "v" * 100,
+        "v" * 1000,
+    ]
+    store.write(lambda tx: tx.insert(PUT, [(f"k{n:02}", value) for n, value in enumerate(values)]))
+    monkeypatch.setattr("rota.store.tx.MAX_PAGE", 100)
+    weights = [len(value.encode()) for value in values]
+    left = [f"k{n:02}" for n in range(len(values))][:: 1 if order == "asc" else -1]
+    position, pages = None, list[list[str]]()
+    while left:
+        expected: list[str] = []
+        while left and len(expected) < limit and sum(weights[int(key[1:])] for key in expected) < 100:
+            expected.append(left.pop(0))
+        found = store.read(lambda tx, p=position: page(tx, HEAVY, limit=limit, position=p, order=order, never=""))
+        assert [row[0] for row in found.items] == expected
+        assert [row[2] for row in found.items] == [values[int(key[1:])] for key in expected]
+        assert (found.next is not None) == bool(left)
+        position = found.next
+        pages.append(expected)
+        if len(pages) > 1:
+            back = store.read(lambda tx, p=found.prev: page(tx, HEAVY, limit=limit, position=p, order=order, never=""))
+            behind = [row[0] for row in back.items]
+            assert behind == [key for each in pages[:-1] for key in each][-len(behind) :]
 
 
 def test_the_time_of_a_transaction_stands_still_and_follows_the_clock(store: Store, clock: HandClock) -> None:

@@ -6,6 +6,8 @@ request as it is written, insists on that refusal, cures that one value, and sen
 the test must pass. So an exception that is no longer needed is found out, and everything else in the request is proven.
 A step without a cure is about the answer: the test must fail as it says.
 
+Below: what cures do, what they take from the seed, the steps, and which tests take which, all of it family by family.
+
 Used by the plug-in too, so it needs nothing but the standard library.
 """
 
@@ -40,11 +42,11 @@ class Step(NamedTuple):
 
 
 class Case(NamedTuple):
-    """The steps of some tests: those whose ``folder/file::function`` matches, in the versions that match."""
+    """The steps of some tests: those whose path and function end in what ``tests`` matches, in the versions that match."""
 
     tests: str
-    versions: str
     steps: tuple[Step, ...]
+    versions: str = r".*"
 
 
 def _without(name: str) -> Cure:
@@ -68,6 +70,10 @@ def _in_path(old: str, new: str) -> Cure:
         request.path = re.sub(rf"/{old}(?=[/?]|$)", f"/{new}", request.path)
 
     return cure
+
+
+def _real_version(request: Request) -> None:
+    request.body["agent"] = {**request.body["agent"], "version": 1}
 
 
 def _with_a_skill(request: Request) -> None:
@@ -101,156 +107,165 @@ EMPTY_SKILL = "skill_empty"
 VERSION_NUMBER = 1759178010641129
 """What older clients call the seed's version of a skill."""
 
-_ANY = r".*"
+# Of lists, whatever they list
 _NO_LIMIT = Step("a limit of 0", r"limit: must be greater than or equal to 1", _without("limit"))
 _NO_CURSOR = Step("a cursor called `page`", r"invalid page cursor|page is not a valid page token", _without("page"))
+_ONE_WAY = Step("a list walked both ways at once", r"give after_id or before_id, not both", _without("before_id"))
+_NO_NEIGHBOUR = Step("a neighbour called `after_id`", r"after_id: .*not found", _without("after_id"))
+
+# Agents, deployments, environments
 _NO_VERSION = Step("version 0 of an agent", r"version: must be greater than or equal to 1", _without("version"))
-_NO_AGENT_VERSION = Step(
-    "version 0 of an agent", r"agent_version: must be greater than or equal to 1", _without("agent_version")
-)
 _USED_SERVERS = Step("an MCP server that no tool uses", r"is not referenced by any mcp_toolset", _use_every_server)
 _REAL_REGION = Step("a region called `inference_geo`", r'"inference_geo" is not a valid value', _real_region)
-_NO_NEW_VAULTS = Step(
-    "vaults for a session that exists already", r"vault_ids: cannot be changed", _without("vault_ids")
-)
-_NO_STATUS = Step(
+_REAL_VERSION = Step("version 0 of an agent", r"agent.version: must be greater than or equal to 1", _real_version)
+_ARCHIVED_ALONE = Step(
     "a status together with archived ones",
     r"include_archived: cannot be set together with status",
     _without("include_archived"),
 )
-_NO_TYPES = Step("an event type called `string`", r'types\[0\]: "string" is not a valid value', _without("types"))
 _NULL_DESCRIPTION = Step(
     "an environment's description, which is null since",
     r"isinstance\(None, str\)|Data returned by API invalid for expected schema",
     None,
 )
 
-_ABSOLUTE_PATH = Step("a memory's path without a `/`", r"path: must start with /", _in_body(path="/P"))
-_FOLDER = Step(
-    "a path prefix that is no folder",
-    r"path_prefix must be segment-aligned",
-    _in_query(path_prefix="/orders/"),
+# Files, skills
+_NO_SCOPE = Step("a scope that is no session", r"scope_id: must be the id of a session", _without("scope_id"))
+_IDS_ALONE = Step("ids beside a page", r"ids\[\]: cannot be used together", _without("ids"))
+_A_SKILL = Step(
+    "a file that is no skill", r"must be inside the top-level folder|each file needs a file name", _with_a_skill
 )
-_DEPTH = Step("a depth of 0 below a prefix", r"depth must be", _in_query(depth=1))
-_DIGEST_OF_OLD = Step(
-    "a digest called `expected_content_sha256`",
-    r"expected_content_sha256: must be 64 characters",
-    _in_query(expected_content_sha256=DIGEST),
+_SKILL_LIMIT = Step("a limit of 0", r"limit must be between 1 and 1000", _without("limit"))
+_SOURCE = Step("a source called `source`", r"source must be one of", _in_query(source="custom"))
+_VERSION_BY_NUMBER = Step(
+    "a version called `version`", r"Invalid version format", _in_path("version", str(VERSION_NUMBER))
 )
-_CONTENT = Step(
-    "a change of a memory that changes nothing",
-    r"at least one of content or path must be provided",
-    _in_body(content="content"),
+_NO_VERSIONS = Step(
+    "an old client's deletion of a skill with versions",
+    r"Cannot delete skill with existing versions",
+    _in_path("skill_id", EMPTY_SKILL),
 )
-_PRECONDITION = {"type": "content_sha256", "content_sha256": DIGEST}
-_MALFORMED_DIGEST = Step(
-    "a digest called `content_sha256`", r"content_sha256: must be 64 characters", _in_body(precondition=_PRECONDITION)
-)
-_OTHER_DIGEST = Step(
-    "a digest of another content", r"precondition content_sha256 failed", _in_body(precondition=_PRECONDITION)
-)
-_NAME = Step(
+
+# Memory stores
+_CHANGED_STORE = Step(
     "a change of a store that changes nothing",
     r"at least one of name, description, or metadata must be provided",
     _in_body(name="x"),
 )
+_CHANGED_MEMORY = Step(
+    "a change of a memory that changes nothing",
+    r"at least one of content or path must be provided",
+    _in_body(content="content"),
+)
+_ABSOLUTE_PATH = Step("a memory's path without a `/`", r"path: must start with /", _in_body(path="/P"))
+_FOLDER = Step(
+    "a path prefix that is no folder", r"path_prefix must be segment-aligned", _in_query(path_prefix="/orders/")
+)
+_DEPTH = Step("a depth of 0 below a prefix", r"depth must be", _in_query(depth=1))
+_PRECONDITION = {"type": "content_sha256", "content_sha256": DIGEST}
+_DIGEST = Step(
+    "a digest called `content_sha256`", r"content_sha256: must be 64 characters", _in_body(precondition=_PRECONDITION)
+)
+_RIGHT_DIGEST = Step(
+    "a digest of another content", r"precondition content_sha256 failed", _in_body(precondition=_PRECONDITION)
+)
+_EXPECTED_DIGEST = Step(
+    "a digest called `expected_content_sha256`",
+    r"expected_content_sha256: must be 64 characters",
+    _in_query(expected_content_sha256=DIGEST),
+)
 
+# Organizations, webhooks
 _NO_MODEL = Step("the limits of a model called `model`", r"The model model has no rate limits", _without("model"))
 _NO_OUTSIDE_KEY = Step(
     "a key that is held elsewhere", r"external_key_id: keys held outside are not supported", _without("external_key_id")
 )
 _NO_PROFILE = Step("a user profile", r"user_profile_id: user profiles are not supported", _without("user_profile_id"))
-_ONE_WAY = Step("a list walked both ways at once", r"give after_id or before_id, not both", _without("before_id"))
-_NO_NEIGHBOUR = Step("a neighbour called `after_id`", r"after_id: .*not found", _without("after_id"))
-_EXPIRED = Step("a token that expired in 2019", r"auth.expires_at must be in the future", _in_time)
-_NO_SCOPE = Step("a scope that is no session", r"scope_id: must be the id of a session", _without("scope_id"))
-_IDS_ALONE = Step("ids beside a page", r"ids\[\]: cannot be used together", _without("ids"))
-_STAYING = Step(
+_NO_PRIVACY = Step(
+    "a field that the contract does not know yet",
+    r"inference_data_privacy: Extra inputs are not permitted",
+    _without("inference_data_privacy"),
+)
+_REAL_URL = Step("a URL called `x`", r"url: this is not a URL", _in_body(url="https://example.com/webhooks"))
+
+# Sessions
+_NO_AGENT_VERSION = Step(
+    "version 0 of an agent", r"agent_version: must be greater than or equal to 1", _without("agent_version")
+)
+_NO_NEW_VAULTS = Step(
+    "vaults for a session that exists already", r"vault_ids: cannot be changed", _without("vault_ids")
+)
+_NO_TYPES = Step("an event type called `string`", r'types\[0\]: "string" is not a valid value', _without("types"))
+_ANOTHER_RESOURCE = Step(
     "a repository, which stays as long as its session",
     r"`github_repository` resources cannot be removed",
     _in_path("sesrsc_011CZkZBJq5dWxk9fVLNcPht", REMOVABLE),
 )
-_NO_SKILL = Step(
-    "a file that is no skill", r"must be inside the top-level folder|each file needs a file name", _with_a_skill
-)
-_VERSION_NUMBER = Step(
-    "a version called `version`", r"Invalid version format", _in_path("version", str(VERSION_NUMBER))
-)
-_SOURCE = Step("a source called `source`", r"source must be one of", _in_query(source="custom"))
-_SKILL_LIMIT = Step("a limit of 0", r"limit must be between 1 and 1000", _without("limit"))
-_HAS_VERSIONS = Step(
-    "an old client's deletion of a skill with versions",
-    r"Cannot delete skill with existing versions",
-    _in_path("skill_id", EMPTY_SKILL),
-)
-_REAL_URL = Step("a URL called `x`", r"url: this is not a URL", _in_body(url="https://example.com/webhooks"))
+
+# Vaults
+_IN_TIME = Step("a token that expired in 2019", r"auth.expires_at must be in the future", _in_time)
+
+_LIST = "::test_method_list_with_all_params"
+_OLDEST, _OLDER, _KEYED, _NEWEST = r"0\..*", r"[01]\..*", r"1\..*", r"2\.1[4-9]\..*"
 
 CASES = (
-    Case(r"organization/test_webhooks.py::test_(?!path)\w+_create(_with_all_params)?", r"1\..*", (_REAL_URL,)),
-    Case(r"organization/test_webhooks.py::test_method_update_with_all_params", _ANY, (_REAL_URL,)),
-    Case(r"organization/test_webhooks.py::test_method_list_with_all_params", _ANY, (_ONE_WAY, _NO_NEIGHBOUR)),
-    Case(r"(\w+/test_skills|skills/test_versions).py::test_(?!path)\w+_create(_with_all_params)?", _ANY, (_NO_SKILL,)),
-    Case(r"\w+/test_skills.py::test_(?!path)\w+_delete(_with_all_params)?", r"0\..*", (_HAS_VERSIONS,)),
-    Case(r"\w+/test_skills.py::test_method_list_with_all_params", r"0\..*", (_SKILL_LIMIT, _SOURCE, _NO_CURSOR)),
-    Case(r"\w+/test_skills.py::test_method_list_with_all_params", _ANY, (_SOURCE, _NO_CURSOR)),
+    Case(r"beta/test_agents.py::test_method_retrieve_with_all_params", (_NO_VERSION,)),
+    Case(r"beta/test_agents.py::test_method_create_with_all_params", (_USED_SERVERS,)),
+    Case(r"beta/test_agents.py::test_method_update_with_all_params", (_REAL_REGION, _USED_SERVERS)),
+    Case(r"beta/test_deployments.py" + _LIST, (_NO_LIMIT, _NO_CURSOR, _ARCHIVED_ALONE)),
+    Case(r"beta/test_deployments.py::test_method_create_with_all_params", (_REAL_VERSION,), _NEWEST),
+    Case(r"beta/test_environments.py" + _LIST, (_NO_CURSOR,)),
+    Case(r"beta/test_environments.py::test_(?!path)\w+_create", (_NULL_DESCRIPTION,), _OLDEST),
+    Case(r"beta/test_files.py" + _LIST, (_NO_SCOPE, _ONE_WAY, _NO_NEIGHBOUR), _OLDEST),
+    Case(r"beta/test_files.py" + _LIST, (_NO_SCOPE, _IDS_ALONE, _NO_CURSOR)),
+    Case(r"api_resources/test_files.py" + _LIST, (_IDS_ALONE, _NO_CURSOR)),
+    Case(r"beta/test_memory_stores.py::test_(?!path)\w+_update", (_CHANGED_STORE,)),
+    Case(r"memory_stores/test_memories.py" + _LIST, (_NO_LIMIT, _FOLDER, _DEPTH, _NO_CURSOR)),
+    Case(r"memory_stores/test_memories.py::test_(?!path)\w+_create(_with_all_params)?", (_ABSOLUTE_PATH,), _OLDER),
+    Case(r"memory_stores/test_memories.py::test_(?!path)\w+_update", (_CHANGED_MEMORY,)),
+    Case(r"memory_stores/test_memories.py::test_method_update_with_all_params", (_ABSOLUTE_PATH, _DIGEST), _OLDER),
+    Case(r"memory_stores/test_memories.py::test_method_update_with_all_params", (_RIGHT_DIGEST,)),
+    Case(r"memory_stores/test_memories.py::test_method_delete_with_all_params", (_EXPECTED_DIGEST,)),
+    Case(r"organization/test_(workspaces|api_keys|webhooks).py" + _LIST, (_ONE_WAY, _NO_NEIGHBOUR)),
     Case(
-        r"skills/test_versions.py::test_(?!path)\w+_(retrieve|delete)(_with_all_params)?", r"0\..*", (_VERSION_NUMBER,)
+        r"beta/organization/test_workspaces.py::test_method_(create|update)_with_all_params",
+        (_NO_PRIVACY, _NO_OUTSIDE_KEY, _NO_PROFILE),
+        _NEWEST,
     ),
-    Case(r"skills/test_versions.py::test_method_list_with_all_params", r"0\..*", (_SKILL_LIMIT, _NO_CURSOR)),
-    Case(r"skills/test_versions.py::test_method_list_with_all_params", _ANY, (_NO_CURSOR,)),
-    Case(r"sessions/test_resources.py::test_(?!path)\w+_delete(_with_all_params)?", _ANY, (_STAYING,)),
-    Case(r"beta/test_files.py::test_method_list_with_all_params", r"0\..*", (_NO_SCOPE, _ONE_WAY, _NO_NEIGHBOUR)),
-    Case(r"beta/test_files.py::test_method_list_with_all_params", _ANY, (_NO_SCOPE, _IDS_ALONE, _NO_CURSOR)),
-    Case(r"api_resources/test_files.py::test_method_list_with_all_params", _ANY, (_IDS_ALONE, _NO_CURSOR)),
-    Case(r"vaults/test_credentials.py::test_method_update_with_all_params", _ANY, (_EXPIRED,)),
-    Case(r"organization/test_rate_limits.py::test_method_list_with_all_params", _ANY, (_NO_MODEL, _NO_CURSOR)),
-    Case(r"workspaces/test_rate_limits.py::test_method_list_with_all_params", _ANY, (_NO_CURSOR,)),
-    Case(r"organization/test_workspaces.py::test_method_(create|update)_with_all_params", r"1\..*", (_NO_OUTSIDE_KEY,)),
+    Case(r"organization/test_workspaces.py::test_method_(create|update)_with_all_params", (_NO_OUTSIDE_KEY,), _KEYED),
     Case(
-        r"organization/test_workspaces.py::test_method_(create|update)_with_all_params",
-        _ANY,
-        (_NO_OUTSIDE_KEY, _NO_PROFILE),
+        r"organization/test_workspaces.py::test_method_(create|update)_with_all_params", (_NO_OUTSIDE_KEY, _NO_PROFILE)
     ),
+    Case(r"organization/test_rate_limits.py" + _LIST, (_NO_MODEL, _NO_CURSOR)),
+    Case(r"workspaces/test_rate_limits.py" + _LIST, (_NO_CURSOR,)),
+    Case(r"organization/test_webhooks.py::test_(?!path)\w+_create(_with_all_params)?", (_REAL_URL,), _KEYED),
+    Case(r"organization/test_webhooks.py::test_method_update_with_all_params", (_REAL_URL,)),
+    Case(r"beta/test_sessions.py" + _LIST, (_NO_AGENT_VERSION, _NO_LIMIT, _NO_CURSOR)),
+    Case(r"beta/test_sessions.py::test_method_update_with_all_params", (_NO_NEW_VAULTS,)),
+    Case(r"sessions/test_events.py" + _LIST, (_NO_LIMIT, _NO_TYPES, _NO_CURSOR), _OLDEST),
+    Case(r"sessions/test_resources.py::test_(?!path)\w+_delete(_with_all_params)?", (_ANOTHER_RESOURCE,)),
+    Case(r"test_skills.py" + _LIST, (_SKILL_LIMIT, _SOURCE, _NO_CURSOR), _OLDEST),
+    Case(r"test_skills.py" + _LIST, (_SOURCE, _NO_CURSOR)),
+    Case(r"test_skills.py::test_(?!path)\w+_create(_with_all_params)?", (_A_SKILL,)),
+    Case(r"test_skills.py::test_(?!path)\w+_delete(_with_all_params)?", (_NO_VERSIONS,), _OLDEST),
+    Case(r"skills/test_versions.py" + _LIST, (_SKILL_LIMIT, _NO_CURSOR), _OLDEST),
+    Case(r"skills/test_versions.py" + _LIST, (_NO_CURSOR,)),
+    Case(r"skills/test_versions.py::test_(?!path)\w+_create(_with_all_params)?", (_A_SKILL,)),
     Case(
-        r"organization/test_(workspaces|api_keys).py::test_method_list_with_all_params", _ANY, (_ONE_WAY, _NO_NEIGHBOUR)
+        r"skills/test_versions.py::test_(?!path)\w+_(retrieve|delete)(_with_all_params)?",
+        (_VERSION_BY_NUMBER,),
+        _OLDEST,
     ),
-    Case(
-        r"memory_stores/test_memories.py::test_method_list_with_all_params",
-        _ANY,
-        (_NO_LIMIT, _FOLDER, _DEPTH, _NO_CURSOR),
-    ),
-    Case(r"memory_stores/test_memories.py::test_method_delete_with_all_params", _ANY, (_DIGEST_OF_OLD,)),
-    Case(r"memory_stores/test_memories.py::test_(?!path)\w+_create(_with_all_params)?", r"[01]\..*", (_ABSOLUTE_PATH,)),
-    Case(
-        r"memory_stores/test_memories.py::test_method_update_with_all_params",
-        r"[01]\..*",
-        (_ABSOLUTE_PATH, _MALFORMED_DIGEST),
-    ),
-    Case(r"memory_stores/test_memories.py::test_method_update_with_all_params", _ANY, (_OTHER_DIGEST,)),
-    Case(r"memory_stores/test_memories.py::test_(?!path)\w+_update", _ANY, (_CONTENT,)),
-    Case(r"beta/test_memory_stores.py::test_(?!path)\w+_update", _ANY, (_NAME,)),
-    Case(r"sessions/test_events.py::test_method_list_with_all_params", r"0\..*", (_NO_LIMIT, _NO_TYPES, _NO_CURSOR)),
-    Case(
-        r"beta/test_environments.py::test_(method|raw_response|streaming_response)_create",
-        r"0\..*",
-        (_NULL_DESCRIPTION,),
-    ),
-    Case(r"beta/test_environments.py::test_method_list_with_all_params", _ANY, (_NO_CURSOR,)),
-    Case(r"beta/test_sessions.py::test_method_list_with_all_params", _ANY, (_NO_AGENT_VERSION, _NO_LIMIT, _NO_CURSOR)),
-    Case(r"beta/test_deployments.py::test_method_list_with_all_params", _ANY, (_NO_LIMIT, _NO_CURSOR, _NO_STATUS)),
-    Case(r".*::test_method_list_with_all_params", _ANY, (_NO_LIMIT, _NO_CURSOR)),
-    Case(r"beta/test_agents.py::test_method_retrieve_with_all_params", _ANY, (_NO_VERSION,)),
-    Case(r"beta/test_agents.py::test_method_create_with_all_params", _ANY, (_USED_SERVERS,)),
-    Case(r"beta/test_agents.py::test_method_update_with_all_params", _ANY, (_REAL_REGION, _USED_SERVERS)),
-    Case(r"beta/test_sessions.py::test_method_update_with_all_params", _ANY, (_NO_NEW_VAULTS,)),
+    Case(r"vaults/test_credentials.py::test_method_update_with_all_params", (_IN_TIME,)),
+    Case(r"\w+.py" + _LIST, (_NO_LIMIT, _NO_CURSOR)),
 )
 """The first that matches counts."""
 
 
 def steps_of(test: str, version: str) -> tuple[Step, ...]:
     """The steps of a test, by its node id, in a version of the client; none for most."""
-    name = re.sub(r"^(?:\w+/)*?(\w+/\w+\.py)::(?:\w+::)?(\w+)(?:\[.*)?$", r"\1::\2", test)
+    name = re.sub(r"::(?:\w+::)?(\w+)(?:\[.*)?$", r"::\1", test)
     for case in CASES:
-        if re.fullmatch(case.tests, name) and re.fullmatch(case.versions, version):
+        if re.search(rf"/{case.tests}$", name) and re.fullmatch(case.versions, version):
             return case.steps
     return ()

@@ -41,7 +41,6 @@ class Walk:
         self._left = list(exceptions.steps_of(test, _VERSION))
         self.done: list[str] = []
         self.asked = False
-        self.mocked = False
 
     @property
     def undone(self) -> list[str]:
@@ -155,18 +154,20 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         _ground = Ground(**{name: _server[name] for name in ("database", "seed", "key")})
     _ground.restore(admin=families.family_of(item.nodeid) in families.ADMIN)
     _walk = Walk(item.nodeid)
-    _walk.mocked = "respx_mock" in item.fixturenames and not _is_real(item)
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Function, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Keep what ended a test, in full, and which exceptions it needed."""
     report = yield
     if call.excinfo is not None:
         why = f"{call.excinfo.typename}: {call.excinfo.value}"[:4000]
         report.user_properties += [("why", why), ("foreseen", _walk.end(why))]
     report.user_properties += [("done", _walk.done), ("undone", _walk.undone)]
-    report.user_properties += [("asked", _walk.asked), ("mocked", _walk.mocked)]
+    mocked = "respx_mock" in item.fixturenames and not _is_real(item)
+    report.user_properties += [("asked", _walk.asked), ("mocked", mocked)]
     return report
 
 

@@ -1,7 +1,7 @@
 """One run of a version's suite: servers that hold the seed, the vendor's pytest beside them, and what came of each test.
 
 Promises: every test that was collected has an outcome; a pytest that ends otherwise than by passing or failing tests
-fails here, with its own words.
+fails here, with its own words, and so does a server that met something unforeseen.
 """
 
 import json
@@ -65,6 +65,10 @@ def run(version: str, names: Sequence[str], folder: Path, servers: int = 2) -> l
     assert done.returncode in (0, 1), (
         f"pytest ended with {done.returncode}:\n{done.stdout[-4000:]}{done.stderr[-4000:]}"
     )
+    for log in folder.glob("server-*/server.log"):
+        assert "Traceback" not in log.read_text(), (
+            f"a server met something that nobody foresaw:\n{log.read_text()[-4000:]}"
+        )
     return list(_results([json.loads(line) for line in report.read_text().splitlines()]))
 
 
@@ -93,6 +97,8 @@ def judge(test: str, line: dict[str, Any]) -> tuple[Outcome, tuple[str, ...], st
     """The outcome of a test as the plug-in has told it, with the reasons of its exceptions and what ended it."""
     done, undone = tuple(line.get("done", ())), tuple(line.get("undone", ()))
     match line["outcome"]:
+        case "skipped" if families.is_not_yet(test):
+            return "not yet", (), ""
         case "passed" if undone:
             return "stale", undone, "it passes without this exception"
         case "passed" | "skipped" if line.get("mocked"):
@@ -100,7 +106,7 @@ def judge(test: str, line: dict[str, Any]) -> tuple[Outcome, tuple[str, ...], st
         case "passed":
             return ("excepted" if done else "passed"), done, ""
         case "skipped":
-            return ("not yet" if families.is_not_yet(test) else "skipped"), (), line["why"]
+            return "skipped", (), line["why"]
         case _ if line.get("foreseen"):
             return "excepted", done, ""
         case _:

@@ -51,6 +51,9 @@ __all__ = [
     "versions_many",
 ]
 
+MAX_SIZE = 2 * 1024 * 1024
+"""Bytes of an agent as it is kept. Ours: a page of a hundred sessions shows as many agents in full."""
+
 
 class _Head(msgspec.Struct, frozen=True):
     """An agent's row: what all of its versions have in common. ``version`` is the latest; instants in microseconds."""
@@ -153,8 +156,10 @@ def _find(tx: Tx, who: Who, agent_id: str) -> _Head:
 
 
 def _keep(tx: Tx, version: AgentVersion) -> None:
-    key = sql.to_key(version.ref)
-    tx.insert(sql.INSERT_VERSION, [(key, version.id, version.version, version.created_at, sql.to_body(version.body))])
+    key, body = sql.to_key(version.ref), sql.to_body(version.body)
+    if len(body) > MAX_SIZE:
+        raise InvalidRequest(f"Agent has invalid configuration: it is larger than {MAX_SIZE // 1024 // 1024} MB")
+    tx.insert(sql.INSERT_VERSION, [(key, version.id, version.version, version.created_at, body)])
 
 
 def _to_agent(head: _Head, version: AgentVersion) -> Agent:

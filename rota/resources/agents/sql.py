@@ -50,6 +50,7 @@ LIST_VERSIONS = Listing(
     "Versions of an agent, newest first.",
     f"SELECT {_VERSION_COLUMNS} FROM agent_versions WHERE agent_id = :agent_id",
     key=("version", "ref"),
+    weight="body",
 )
 SET_VERSION = Query("Make another version the latest.", "UPDATE agents SET version = :version WHERE id = :id")
 ARCHIVE = Query("Archive an agent.", "UPDATE agents SET archived_at = :archived_at WHERE id = :id")

@@ -50,6 +50,7 @@ LIST = Listing(
         "created_at_gte": "created_at >= :created_at_gte",
         "created_at_lte": "created_at <= :created_at_lte",
     },
+    weight="body",
 )
 UPDATE = Query(
     "Replace a deployment's changeable parts.",

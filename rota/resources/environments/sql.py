@@ -39,6 +39,7 @@ LIST = Listing(
     "Environments of a workspace, newest first.",
     f"SELECT {_COLUMNS} FROM environments WHERE workspace_id = :workspace_id",
     filters={"live": "archived_at IS NULL AND :live = 1"},
+    weight="body",
 )
 UPDATE = Query(
     "Replace an environment's changeable parts.",

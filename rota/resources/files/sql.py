@@ -91,9 +91,17 @@ DROP_BLOBS = Query(
        RETURNING location""",
 )
 KNOWN_SETS = Query("Those of some sets that are written down.", "SELECT id FROM file_sets WHERE id = ANY(:ids)")
-INSERT_SETS = Insert("Write down sets of bytes.", "file_sets", {"id": "text"})
+INSERT_SETS = Insert(
+    "Write down sets of bytes. One that another server writes down at this moment makes PostgreSQL run ours again.",
+    "file_sets",
+    {"id": "text"},
+    suffix="ON CONFLICT (id) DO NOTHING",
+)
 INSERT_SET_BLOBS = Insert(
-    "Write down what is in sets of bytes.", "file_set_blobs", {"location": "text", "set_id": "text"}
+    "Write down what is in sets of bytes.",
+    "file_set_blobs",
+    {"location": "text", "set_id": "text"},
+    suffix="ON CONFLICT (location, set_id) DO NOTHING",
 )
 HOLD_SETS = Insert(
     "Let sessions hold sets of bytes.",

@@ -89,6 +89,7 @@ LIST = Listing(
         "created_at_lt": "created_at < :created_at_lt",
         "created_at_lte": "created_at <= :created_at_lte",
     },
+    weight="body",
 )
 UPDATE = Query(
     "Replace a session's changeable parts.",
@@ -140,6 +141,7 @@ LIST_EVENTS = Listing(
     f"SELECT {_EVENT_COLUMNS} FROM session_events WHERE session_id = :session_id AND thread_id IS NULL",
     filters={"types": "type = ANY(:types)", **_TIMES},
     key=("position", "id"),
+    weight="body",
 )
 LIST_PRIMARY_EVENTS = Listing(
     "The primary thread's own log: the session's view without what concerns the session as a whole.",
@@ -147,11 +149,13 @@ LIST_PRIMARY_EVENTS = Listing(
         AND type NOT IN ('session.status_running', 'session.status_idle', 'session.status_rescheduled',
                          'session.status_terminated', 'session.usage', 'session.updated')""",
     key=("position", "id"),
+    weight="body",
 )
 LIST_THREAD_EVENTS = Listing(
     "A child thread's log.",
     f"SELECT {_EVENT_COLUMNS} FROM session_events WHERE session_id = :session_id AND thread_id = :thread_id",
     key=("position", "id"),
+    weight="body",
 )
 LAST_POSITION = Query(
     "Where a session's log ends.",

@@ -1,9 +1,9 @@
 """A form with a skill in it, from the socket to the place where archives are kept.
 
-Promises: an upload is on disk from its first byte, so that memory does not depend on how many there are and how slow; not
-more than ``_PACKERS`` of them are unpacked and packed at a time, in threads of their own, so that nobody else waits for it; the
-archive is durable before the caller can write its row. What was stored for a row that was then refused is removed again; what
-a crash leaves behind, or an upload that an earlier reply answered, is collected (``queue.objects``).
+Promises: an upload is on disk from its first byte, so that memory does not depend on how many there are and how slow; no more
+than two of them are unpacked and packed at a time, in threads of their own, so that nobody else waits for it; the archive is
+durable before the caller can write its row. What was stored for a row that was then refused is removed again; what a crash
+leaves behind, or an upload that an earlier reply answered, is collected (``queue.objects``).
 Does not know what a skill is (``bundle`` does).
 """
 
@@ -83,6 +83,8 @@ async def _receive(parts: "AsyncIterator[Part]", file: BinaryIO, title: str | No
                 await _in_thread(None, file.write, piece)
             sent.append(Sent(part.filename, start, at - start))
         elif title is not None and part.name == title:
+            if called is not None:
+                raise InvalidRequest(f"{title}: must be there only once")
             called = _check_title(title, await part.text())
     if not sent:
         raise InvalidRequest("files[]: Field required")

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, Final, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from rota.base.policy import Policy
 from rota.outgoing import client
@@ -39,6 +39,18 @@ class _Message(Struct):
     id: Any = None
     result: Any = None
     error: Any = None
+
+
+class _Capabilities(Struct, frozen=True):
+    """What a server can, as far as it matters here."""
+
+    tools: Any = UNSET
+
+
+class _Welcome(Struct, frozen=True):
+    """The result of ``initialize``."""
+
+    capabilities: _Capabilities = _Capabilities()
 
 
 class _Talk:
@@ -105,12 +117,19 @@ async def probe(policy: Policy, url: str, token: str) -> Finding:
         told, _ = await talk.say("notifications/initialized", None)
         if told.verdict in ("unauthorized", "forbidden"):
             return told
-        if not (isinstance(result, dict) and "tools" in (result.get("capabilities") or {})):  # pyright: ignore[reportUnknownMemberType] - JSON of unknown shape
+        if not _has_tools(result):
             return finding
         finding, _ = await talk.say("tools/list", 2)
         return finding
     finally:
         await talk.end()
+
+
+def _has_tools(result: Any) -> bool:
+    try:
+        return msgspec.convert(result, _Welcome).capabilities.tools is not UNSET
+    except msgspec.ValidationError:
+        return False
 
 
 def _judge(method: str, answer: Answer, *, proper: bool) -> Finding:

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from rota.base import log
-from rota.base.errors import InvalidRequest, NotFound
+from rota.base.errors import InvalidRequest, NotFound, Unavailable
 from rota.base.policy import Policy
 from rota.base.who import Who
 from rota.outgoing import client
@@ -28,6 +28,8 @@ from rota.resources.vaults.wire import RefreshOutcome
 from rota.store.db import Db
 
 _logger = log.get("vaults")
+_PAUSES = (0.1, 0.5, 1, 2, 4, 8)
+"""Seconds between attempts to save, while the database is away."""
 _under_way: dict[str, "asyncio.Task[Renewed]"] = {}
 
 
@@ -82,12 +84,23 @@ async def _exchange(db: Db, policy: Policy, who: Who, used: Held) -> Renewed:
     secrets: Secrets = {"access_token": tokens.access_token}
     if tokens.refresh_token:
         secrets["refresh_token"] = tokens.refresh_token
-    kept = await db.write(credentials.save_refreshed, who, used, secrets, _seconds(tokens.expires_in), policy)
-    if not kept:
-        _logger.warning(
-            "a renewed token was not kept: the credential changed meanwhile", credential_id=used.credential_id
-        )
+    await _save(db, policy, who, used, secrets, _seconds(tokens.expires_in))
     return Renewed(RefreshOutcome("succeeded"), tokens.access_token)
+
+
+async def _save(db: Db, policy: Policy, who: Who, used: Held, secrets: Secrets, expires_in: float | None) -> None:
+    """Keep what was given. It is tried more than once: the endpoint has taken the old refresh token and will not again."""
+    for pause in _PAUSES:
+        try:
+            kept = await db.write(credentials.save_refreshed, who, used, secrets, expires_in, policy)
+        except Unavailable as exc:
+            _logger.warning("a renewed token is not saved yet", credential_id=used.credential_id, reason=str(exc))
+            await asyncio.sleep(pause)
+        else:
+            if not kept:
+                _logger.warning("a renewed token was not kept: the secrets changed", credential_id=used.credential_id)
+            return
+    await db.write(credentials.save_refreshed, who, used, secrets, expires_in, policy)
 
 
 async def _newer(db: Db, policy: Policy, who: Who, used: Held) -> str | None:
@@ -101,9 +114,8 @@ async def _newer(db: Db, policy: Policy, who: Who, used: Held) -> str | None:
 
 
 async def _failed(db: Db, policy: Policy, who: Who, used: Held, outcome: RefreshOutcome) -> Renewed:
-    if (
-        newer := await _newer(db, policy, who, used)
-    ) is not None:  # another process was faster with the same refresh token
+    newer = await _newer(db, policy, who, used)
+    if newer is not None:  # another process was faster with the same refresh token
         return Renewed(None, newer)
     await db.write(credentials.tell_refresh_failed, who, used)
     return Renewed(outcome)
