@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import Protocol
 
 from rota import api
@@ -26,12 +27,13 @@ from rota.http.route import Route
 from rota.outgoing import guard
 from rota.queue.chore import Tools
 from rota.queue.wakes.local import LocalWake
+from rota.queue.wakes.procrastinate import ProcrastinateWake
 from rota.resources.workspaces import keys
 from rota.scheduler import turning
 from rota.scheduler.sweeper import Sweeper
 from rota.scheduler.ticker import Ticker
 from rota.store.blob import Blobs
-from rota.store.db import Db, open_db
+from rota.store.db import Db, is_sqlite, open_db
 from rota.store.place import open_blobs
 from rota.store.sealed import any_sealed
 from rota.store.tx import Tx
@@ -132,6 +134,20 @@ async def _check_seal_key(db: Db, settings: Settings) -> None:
         )
 
 
+def _wake(db: Db, settings: Settings) -> LocalWake | ProcrastinateWake:
+    """How this server hears of work, and tells others that there is some. Unusable if the engine is not there."""
+    waits = TOPICS if "courier" in settings.roles else ()
+    if settings.wakes == "local":
+        return LocalWake(db, waits)
+    if is_sqlite(settings.database_url):
+        raise Unusable(
+            "--wakes procrastinate needs a PostgreSQL database; an SQLite file has one server, which needs no waking."
+        )
+    if find_spec("procrastinate") is None:
+        raise Unusable("--wakes procrastinate needs a package that is not installed: pip install 'rota[queue]'")
+    return ProcrastinateWake(db, settings.database_url, TOPICS, waits)
+
+
 @asynccontextmanager
 async def build(settings: Settings, clock: Clock | None = None) -> AsyncGenerator[House]:
     """Open the house for the length of a ``with``. Unusable if it cannot be opened as configured."""
@@ -153,11 +169,13 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncGenerato
             house.routes += api.ROUTES
             if isinstance(clock, KeptClock):
                 house.routes += turning.routes(house.ticker, clock)
+        wake = _wake(db, settings)
+        house.engines.append(wake)
         if "scheduler" in settings.roles:
             house.engines.append(house.ticker)
             house.engines.append(Sweeper(api.CHORES, Tools(db=db, blobs=blobs, policy=rules), clock))
         if "courier" in settings.roles:
-            house.engines.append(Courier(db, LocalWake(db, TOPICS), clock, rules))
+            house.engines.append(Courier(db, wake, clock, rules))
         house.app = App(
             house.routes,
             db,

@@ -109,6 +109,13 @@ class Settings(Struct, kw_only=True, frozen=True):
             description="The same for every other request, runs of deployments among them. The hosted service's figure: 1200.",
         ),
     ] = 0
+    wakes: Annotated[
+        Literal["local", "procrastinate"],
+        Meta(
+            description="How servers that share a PostgreSQL database wake each other. local: not at all; what another process "
+            "did is seen within seconds. procrastinate: at once, by the queue engine of that name (`pip install rota[queue]`)."
+        ),
+    ] = "local"
     rate_limit_sessions_per_minute: Annotated[
         int,
         Meta(

@@ -20,6 +20,8 @@ _COMMANDS = {
     "demo": ("demo", "See a deployment run, from an empty folder, and end."),
     "doctor": ("doctor", "What is configured, what is reachable, what is wrong and how to mend it."),
     "migrate": ("admin", "Bring the database to this version's schema."),
+    "backup": ("backup", "Copy everything that is kept, beside a live server."),
+    "restore": ("backup", "Make the database from a backup."),
     "keys": ("admin", "Make, list and revoke keys; rotate the one that seals secrets."),
     "workspaces": ("admin", "Make, list and archive workspaces."),
     "organizations": ("admin", "Show, disable and enable the organization."),

@@ -324,7 +324,7 @@ def _lock(path: Path, *, wait: bool) -> IO[str]:
         file.close()
         raise Unusable(
             f"Another rota server (process {holder}) is using this database file: {path.with_suffix('')}. "
-            "Stop it, or give this one another --data-dir or --database."
+            "Stop it, or give this one another --data-dir or --database; several servers need PostgreSQL."
         ) from None
     if not wait:
         file.truncate(0)

@@ -1,24 +1,22 @@
-"""Wake-ups inside one process: the store rings an event after each commit."""
+"""Wake-ups inside one process: the store rings a bell after each commit."""
 
-import asyncio
+from collections.abc import Sequence
+from functools import partial
 
+from rota.queue.wakes.bells import Bells
 from rota.store.db import Db
 
 
-class LocalWake:
-    """See ``queue.wake.Wake``. One waiter a topic is enough for the duties that exist; several are all woken."""
+class LocalWake(Bells):
+    """See ``queue.wake.Wake``. Hears what this process commits; what others do waits for the slow beat."""
 
-    def __init__(self, db: Db, topics: tuple[str, ...]) -> None:
-        self._bells = {topic: asyncio.Event() for topic in topics}
-        for topic, bell in self._bells.items():
-            db.subscribe(topic, bell.set)
+    def __init__(self, db: Db, topics: Sequence[str]) -> None:
+        super().__init__(topics)
+        for topic in topics:
+            db.subscribe(topic, partial(self.ring, topic))
 
-    async def wait(self, topic: str, *, seconds: float) -> bool:
-        """See ``Wake.wait``."""
-        bell = self._bells[topic]
-        try:
-            await asyncio.wait_for(bell.wait(), seconds)
-        except TimeoutError:
-            return False
-        bell.clear()
-        return True
+    def start(self) -> None:
+        """Nothing to begin: the store rings."""
+
+    async def stop(self) -> None:
+        """Nothing is held."""

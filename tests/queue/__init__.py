@@ -1,0 +1,1 @@
+"""Stairs for work: wake-ups, and objects that nobody needs."""
