@@ -6,15 +6,21 @@ published routes that this version does not serve yet.
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rota import api
+from rota.base.clock import KeptClock
 from rota.base.settings import describe
 from rota.http import openapi, probes
 from rota.http.route import Route
+from rota.scheduler import turning
 
 FOLDER = Path(__file__).parent
-ROUTES: list[Route] = [*api.ROUTES, *probes.routes(lambda: ROUTES, version="", stopping=lambda: False)]
+ROUTES: list[Route] = [
+    *api.ROUTES,
+    *turning.routes(cast("Any", None), KeptClock(0)),
+    *probes.routes(lambda: ROUTES, version="", stopping=lambda: False),
+]
 
 NOT_YET = {
     "Organizations": ["POST /v1/organizations/workspaces/{workspace_id}/rate_limits/{rate_limit_id}"],
@@ -41,7 +47,12 @@ REMARKS = {
     "deployments.run": "All sixteen run errors.",
     "deployments.check": "Ours: a dry run.",
     "deployment_runs.explain": "Ours.",
-    "deployments.pause": "Schedules are kept and shown; firing them is not there yet.",
+    "deployments.scheduling.retrieve": "An addition of ours; see [scheduling](scheduling.md).",
+    "deployments.scheduling.update": "An addition of ours.",
+    "deployments.occurrences.list": "An addition of ours.",
+    "test_clock.retrieve": "Only with `--test-clock`; see [testing](testing.md).",
+    "test_clock.set": "Only with `--test-clock`.",
+    "test_clock.advance": "Only with `--test-clock`.",
     "sessions.create": "Events wait; the engine that turns sessions is not there yet.",
     "sessions.events.send": "Events are checked and kept in order; they wait for the engine.",
     "sessions.events.list": "",

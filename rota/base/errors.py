@@ -137,6 +137,12 @@ class Unavailable(Fault):
     retry_after = 1
 
 
+class Crowded(Unavailable):
+    """So many long bodies are being read that one more would be too much for the machine's memory (503)."""
+
+    sentence = "Too many long requests are being read at the moment; nothing was changed. Try again shortly."
+
+
 class Unsure(Unavailable):
     """The connection broke while a commit was under way: it may or may not have been kept (503)."""
 

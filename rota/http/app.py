@@ -12,6 +12,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
@@ -31,6 +32,7 @@ from rota.http.admit import Admission
 from rota.http.limit import Limiter
 from rota.http.request import Reply, Request
 from rota.http.route import Route, Router
+from rota.http.space import Space
 from rota.http.upload import Form, too_large
 from rota.store.blob import Blobs
 from rota.store.db import Db
@@ -48,6 +50,8 @@ _SINGLE = frozenset(
 )
 _LINGER, _SILENCE = 5.0, 1.0
 """Seconds for which the rest of a refused form is still taken in, and how long it may pause meanwhile."""
+_READERS = ThreadPoolExecutor(2, thread_name_prefix="bodies")
+"""Threads of their own: the common ones may all be waiting, for names of other hosts for example."""
 _DATE = re.compile(r"\d{4}-")
 _NOBODY = Who(organization_id="", workspace_id="", key_id="")
 _logger = log.get("http")
@@ -72,6 +76,7 @@ class App:
         self.blobs = blobs
         self.cursors = cursors
         self.policy = policy
+        self.space = Space()
         self.under_way: set[idempotency.Name] = set()
         self._admission = admission
         self._limiter = limiter
@@ -106,6 +111,9 @@ class App:
         except Exception as exc:
             self._report(exc, request_id, route)
             reply = errors.reply(exc, request_id)
+        finally:
+            if request is not None and request.held:
+                self.space.give(request.held)
         head = [(b"content-type", reply.content_type), (b"request-id", request_id.encode()), *reply.headers]
         length = len(reply.body) if reply.chunks is None else reply.length
         if length is not None:
@@ -243,15 +251,19 @@ async def _load(request: Request, scope: Scope, headers: dict[bytes, bytes], rec
         digests = request.idempotency_key is not None
         request.form = Form(receive, content_type, limit=route.max_body, digests=digests)
     elif route.body is not None or request.idempotency_key is not None:
-        request.raw_body = await _read(receive, route.max_body)
+        if int(size) >= LONG_BODY:
+            await request.hold(int(size))
+        request.raw_body = await _read(request, receive)
         if route.body is not None:
             if len(request.raw_body) < LONG_BODY:
                 request.body = decode(request.raw_body, route.body, route.dialect)
             else:  # would hold up everybody else for too long
-                request.body = await asyncio.to_thread(decode, request.raw_body, route.body, route.dialect)
+                reading = asyncio.get_running_loop().run_in_executor
+                request.body = await reading(_READERS, decode, request.raw_body, route.body, route.dialect)
 
 
-async def _read(receive: Receive, limit: int) -> bytes:
+async def _read(request: Request, receive: Receive) -> bytes:
+    limit = request.route.max_body
     message = await receive()
     body: bytes = message.get("body", b"")
     if len(body) > limit:
@@ -264,6 +276,8 @@ async def _read(receive: Receive, limit: int) -> bytes:
             total += len(part)
             if total > limit:
                 raise too_large(limit)
+            if total >= LONG_BODY and not request.held:  # how long it will be was not said
+                await request.hold(limit)
             parts.append(part)
         body = b"".join(parts)
     if message["type"] == "http.disconnect":

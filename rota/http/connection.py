@@ -23,6 +23,23 @@ BODY_SECONDS = 60.0
 """The longest silence within a body."""
 
 
+class _Door:
+    """The way out to a client, who may have left by now: whatever is still written to it then is dropped.
+
+    uvloop's transport raises in this case, until it has told the protocol; an error that nobody made would be logged.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self.close = transport.close
+        self.is_closing = transport.is_closing
+
+    def write(self, data: bytes) -> None:
+        """Send bytes, if somebody is there."""
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+
 class Connection(HttpToolsProtocol):
     """uvicorn's protocol with those bounds."""
 
@@ -34,6 +51,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """A client is there; it has to say what it wants."""
         super().connection_made(transport)
+        self._door: Any = _Door(transport)
         self._wait(HEAD_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -59,6 +77,7 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Its head is there. What comes as a header from now on is a trailer, and goes nowhere."""
         super().on_headers_complete()
+        self.cycle.transport = self._door
         self.headers = []
         self._quiet = 0
         self._in_body = True

@@ -16,6 +16,7 @@ from rota.base.policy import Policy
 from rota.base.who import Who
 from rota.http import idempotency
 from rota.http.route import Route
+from rota.http.space import Space
 from rota.http.upload import Form, Part
 from rota.store.blob import Blobs
 from rota.store.db import Db
@@ -62,6 +63,7 @@ class Host(Protocol):
     blobs: Blobs
     cursors: Cursors
     policy: Policy
+    space: Space
 
 
 class Request:
@@ -71,7 +73,7 @@ class Request:
     """
 
     __slots__ = (
-        "body", "form", "headers", "host", "idempotency_key", "params", "path", "query", "raw_body", "route", "who",
+        "body", "form", "headers", "held", "host", "idempotency_key", "params", "path", "query", "raw_body", "route", "who",
     )  # fmt: skip
 
     def __init__(self, host: Host, route: Route, who: Who, params: list[str], path: str) -> None:
@@ -83,6 +85,7 @@ class Request:
         self.body: Any = None
         self.query: Any = None
         self.raw_body = b""
+        self.held = 0
         self.form: Form | None = None
         self.headers: Sequence[tuple[bytes, bytes]] = ()
         self.idempotency_key: str | None = None
@@ -106,6 +109,11 @@ class Request:
     def id(self) -> str:
         """The path's last parameter: the id that the request is about."""
         return self.params[-1]
+
+    async def hold(self, size: int) -> None:
+        """Take space for a long body, until the request has been handled. Crowded if there is none in time."""
+        await self.host.space.take(size)
+        self.held = size
 
     def header(self, name: bytes) -> str | None:
         """A header's value, by its name in lower case; the last one if there are several."""

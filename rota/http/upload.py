@@ -6,6 +6,7 @@ a limit is refused in a sentence that says so; what the parser library calls an 
 store, and does not trust a name or a type.
 """
 
+import logging
 import re
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
@@ -21,6 +22,9 @@ from rota.base.wire import translate
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartParser
+
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
+"""The parser warns of what is malformed, in words of its own and past our log; whoever sends it is told, and nobody else."""
 
 MAX_PARTS = 1000
 _MAX_HEADERS = 8

@@ -10,6 +10,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from threading import Thread
 from typing import IO, Any
@@ -19,7 +20,7 @@ import msgspec
 from rota.base.clock import Clock
 from rota.base.errors import DiskFull, Fault, Refusal, Unavailable, Unusable
 from rota.store import migrate
-from rota.store.dialect import Name
+from rota.store.dialect import CHUNK, Name
 from rota.store.front import Front
 from rota.store.jobs import Entry, Outcome, Set, failed
 from rota.store.tx import Insert, Query, Row, Update
@@ -110,8 +111,12 @@ class SqliteTx:
 
     def insert(self, insert: Insert, rows: Sequence[Row]) -> None:
         """See ``Tx.insert``."""
-        if rows:
-            self._connection.executemany(insert.sqlite, rows)
+        whole = len(rows) - len(rows) % CHUNK if len(rows) >= CHUNK else 0
+        for start in range(0, whole, CHUNK):
+            chunk = rows[start : start + CHUNK]
+            self._connection.execute(insert.sqlite_chunk, list(chain.from_iterable(chunk)))
+        if whole < len(rows):
+            self._connection.executemany(insert.sqlite, rows[whole:])
 
     def update(self, update: Update, rows: Sequence[Row]) -> int:
         """See ``Tx.update``."""

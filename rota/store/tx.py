@@ -41,13 +41,14 @@ class Query:
 class Insert:
     """A bulk insert. ``columns`` maps names to PostgreSQL types (``text``, ``bigint``, ``bytea``)."""
 
-    __slots__ = ("columns", "note", "postgres", "sqlite", "table")
+    __slots__ = ("columns", "note", "postgres", "sqlite", "sqlite_chunk", "table")
 
     def __init__(self, note: str, table: str, columns: dict[str, str], *, suffix: str = "") -> None:
         self.note = note
         self.table = table
         self.columns = columns
         self.sqlite = dialect.insert(table, columns, "sqlite", suffix)
+        self.sqlite_chunk = dialect.insert(table, columns, "sqlite", suffix, rows=dialect.CHUNK)
         self.postgres = dialect.insert(table, columns, "postgres", suffix)
 
 

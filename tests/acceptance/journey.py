@@ -18,6 +18,7 @@ from drive import Drive, Wire
 from journey_files import files
 from journey_resources import resources
 from journey_skills import skills
+from journey_webhooks import webhooks
 from schemas import Judge
 
 HELLO = {"type": "user.message", "content": [{"type": "text", "text": "Hello."}]}
@@ -468,6 +469,7 @@ async def journey(drive: Drive, admin: Drive, stranger: Drive, style: str) -> di
     seen["vaults"] = await journey_vaults.vaults(drive, style)
     seen["files"] = await files(drive, style, clerk, office)
     seen["organization"] = await organization(drive, admin, style)
+    seen["webhooks"] = await webhooks(admin, style)
     seen["resources"] = await resources(drive, style, office)
     seen["skills"] = await skills(drive, style, office)
     seen["wrong key"] = await stranger.refused("beta.agents.list")

@@ -113,6 +113,14 @@ OPERATIONS = {
     ("GET", "/v1/organizations/api_keys/{api_key_id}"): "organization.api_keys.retrieve",
     ("POST", "/v1/organizations/api_keys/{api_key_id}"): "organization.api_keys.update",
     ("GET", "/v1/organizations/rate_limits"): "organization.rate_limits.list",
+    ("POST", "/v1/organizations/webhooks"): "beta.organization.webhooks.create",
+    ("GET", "/v1/organizations/webhooks"): "beta.organization.webhooks.list",
+    ("GET", "/v1/organizations/webhooks/{webhook_endpoint_id}"): "beta.organization.webhooks.retrieve",
+    ("POST", "/v1/organizations/webhooks/{webhook_endpoint_id}"): "beta.organization.webhooks.update",
+    ("DELETE", "/v1/organizations/webhooks/{webhook_endpoint_id}"): "beta.organization.webhooks.delete",
+    ("POST", "/v1/organizations/webhooks/{webhook_endpoint_id}/regenerate_signing_secret"): (
+        "beta.organization.webhooks.regenerate_signing_secret"
+    ),
 }
 """Method and path to the client's member that calls it."""
 

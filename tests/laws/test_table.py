@@ -3,20 +3,24 @@
 import json
 import runpy
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from rota import api
 from rota.base import errors
+from rota.base.clock import KeptClock
 from rota.base.settings import describe
 from rota.http import openapi, probes
 from rota.http.route import Route
 from rota.resources.deployment_runs.wire import ErrorType
+from rota.scheduler import turning
 
 ROOT = Path(__file__).parents[2]
 ROUTES: list[Route] = [
     *probes.routes(lambda: ROUTES, version="0", stopping=lambda: False),
     *api.ROUTES,
+    *turning.routes(cast("Any", None), KeptClock(0)),
 ]
 IDS = [f"{route.method} {route.path}" for route in ROUTES]
 

@@ -125,6 +125,11 @@ class Home:
         """The id of this workspace's thing of a kind: always the same one."""
         return list(self.params(noun).values())[-1] if noun in PREFIXES else f"{noun}_01{'A' * 22}"
 
+    def headers(self, route: Route) -> dict[str, str]:
+        """What the route wants among the headers, beside a key and a body's type."""
+        sent = self.body(route).headers if route.name in BODIES else ()
+        return {name: value for name, value in sent if name != "content-type"}
+
     def params(self, noun: str) -> Params:
         """The path parameters that lead to this workspace's thing of a kind: always the same one."""
         if noun not in self._one:
@@ -283,7 +288,7 @@ def _skill(_: Home) -> Sent:
     return Sent.form(file(manifest(), "my-skill/SKILL.md", name="files[]"))
 
 
-HOOK = {"url": "https://hooks.example.com/", "enabled_events": ["agent.created"]}
+HOOK = {"url": "https://hooks.invalid/", "enabled_events": ["agent.created"]}
 PUBLISHED_HOOK = {**HOOK, "enabled_events": ["external_key.failed"]}
 
 

@@ -24,6 +24,7 @@ from rich.table import Table
 from rota.base.clock import HandClock
 from tests.api import Api
 from tests.conftest import START
+from tests.databases import fresh, postgres_server
 from tests.security.cells import GUARDED, Cell, cells
 from tests.security.makers import PREFIXES, ROUTES, noun_of
 from tests.security.world import Ask, Outcome, World
@@ -76,9 +77,9 @@ def follow(world: World, cell: Cell, found: Outcome, known: Outcome) -> Iterator
 
 
 @contextlib.contextmanager
-def opened(folder: Path) -> Iterator[World]:
-    """A world on SQLite in a folder."""
-    with Api(f"sqlite:///{folder / 'rota.db'}", folder, HandClock(START)) as api:
+def opened(folder: Path, url: str | None = None) -> Iterator[World]:
+    """A world on SQLite in a folder, or on the database that ``url`` names."""
+    with Api(url or f"sqlite:///{folder / 'rota.db'}", folder, HandClock(START)) as api:
         yield World(api)
 
 
@@ -87,9 +88,14 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--route", help="only routes whose name begins so")
     arguments.add_argument("--all", action="store_true", help="print each cell, not the sums of a route's columns")
+    arguments.add_argument("--database", choices=["sqlite", "postgres"], default="sqlite")
     given = arguments.parse_args()
     routes = [route for route in GUARDED if route.name.startswith(given.route or "")]
-    with tempfile.TemporaryDirectory() as folder, opened(Path(folder)) as world:
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        server = stack.enter_context(postgres_server()) if given.database == "postgres" else None
+        url = stack.enter_context(fresh(given.database, folder, server))
+        world = stack.enter_context(opened(folder, url))
         console = Console(stderr=True)
         judged = [
             judge(world, cell) for route in track(routes, "Routes", console=console) for cell in cells(world, route)

@@ -2,7 +2,7 @@
 
 A tenth comes from Schemathesis on our own OpenAPI document, a tenth from Hypothesis on the Structs, the rest are seeded
 mutants of good requests; every kind goes to things that exist, with ids learned from the answers. Then come the bytes that
-are not quite HTTP. The server must never answer with 5xx, write a traceback or an error to its log, answer an error
+are not quite HTTP, and bodies that are dear to read. The server must never answer with 5xx, write a traceback or an error to its log, answer an error
 outside of the envelope or without its request id, or a success that does not fit its schema. Prints a table, and exits with 1
 if anything is wrong. Bounded, on the loopback interface, in a temporary folder.
 """

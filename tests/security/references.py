@@ -145,7 +145,8 @@ def smallest(kind: type, real: Real) -> Any:
 
 
 SAMPLES: dict[str, Any] = {
-    "url": "https://github.com/acme/site",
+    "url": "https://hooks.invalid/",
+    "RepositoryParam.url": "https://github.com/acme/site",
     "mcp_server_url": "https://mcp.invalid/sse",
     "token_endpoint": "https://mcp.invalid/token",
     "expression": "0 2 * * *",
@@ -157,7 +158,7 @@ SAMPLES: dict[str, Any] = {
     "model": "claude-opus-5-5",
     "path": "/notes.md",
 }
-"""Texts that must have a form, by the names of their fields."""
+"""Texts that must have a form, by the names of their fields. No host that is asked for anything exists."""
 
 
 def _build(node: inspect.Type, steps: tuple[Step, ...], value: str, real: Real, names: tuple[str, ...]) -> Any:
@@ -190,7 +191,8 @@ def _smallest_struct(
     found: dict[str, Any] = {} if node.tag is None else {str(node.tag_field): node.tag}
     for field in node.fields:
         if field.required and field.encode_name != without:
-            found[field.encode_name] = _smallest(field.type, real, (*names, field.encode_name))
+            sample = SAMPLES.get(f"{node.cls.__name__}.{field.encode_name}")
+            found[field.encode_name] = sample or _smallest(field.type, real, (*names, field.encode_name))
     return found
 
 

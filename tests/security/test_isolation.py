@@ -81,7 +81,7 @@ def test_every_list_can_be_given_rows(route: Route) -> None:
     assert not (made and route.name in FILLERS)
 
 
-SHORT = {"sessions.threads.list"}
+SHORT = {"sessions.threads.list", "deployments.occurrences.list"}
 """Lists for whose second row more is needed than requests; their cursors are minted with the server's own key."""
 
 

@@ -105,10 +105,9 @@ def copy_many(tx: Tx, wanted: Sequence[tuple[Facts, str]]) -> list[str]:
 
     A copy is a file of the session's own, with the same bytes; it stays when the original goes, and goes with the session.
     """
-    copies = ids.many(ids.FILE, len(wanted))
-    now = tx.now
+    copies, now, to_copy = ids.many(ids.FILE, len(wanted)), tx.now, sql.to_copy
     rows = [
-        (copy_id, facts.workspace_id, now, session_id, facts.blob, 1, sql.to_copy(facts.body))
+        (copy_id, facts.workspace_id, now, session_id, facts.blob, 1, to_copy(facts.body))
         for copy_id, (facts, session_id) in zip(copies, wanted, strict=True)
     ]
     tx.insert(sql.INSERT_COPIES, rows)

@@ -114,7 +114,7 @@ def expire(tx: Tx) -> int:
     if due:
         tx.run(sql.EXPIRE, ids=[row[0] for row in due])
         let_go(tx, [row[1] for row in due])
-    return max(len(due), tx.run(sql.FORGET, before=tx.now - SHOWN, limit=_AT_ONCE))
+    return len(due) + tx.run(sql.FORGET, before=tx.now - SHOWN, limit=_AT_ONCE)
 
 
 async def _expire(tools: Tools) -> int:
@@ -122,7 +122,7 @@ async def _expire(tools: Tools) -> int:
     for _ in range(_ROUNDS):
         done = await tools.db.write(expire)
         total += done
-        if done < _AT_ONCE:
+        if not done:
             break
     return total
 

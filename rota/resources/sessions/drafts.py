@@ -23,11 +23,7 @@ from rota.resources.files import actions as files
 from rota.resources.memory_stores import actions as memory_stores
 from rota.resources.sessions import mounts, refusals, sql
 from rota.resources.sessions.events import DEFAULT_ITERATIONS, DefineOutcome
-from rota.resources.sessions.mounts import (
-    FileParam,
-    MemoryStoreParam,
-    SessionResource,
-)
+from rota.resources.sessions.mounts import MemoryStoreParam, SessionResource
 from rota.resources.sessions.reasons import LogEntry, References, Wish, reasons
 from rota.resources.sessions.refusals import SessionRefusal
 from rota.resources.skills import actions as skills
@@ -151,19 +147,16 @@ def _with_resources(made: Draft, wish: Wish, found: References, now: int) -> Dra
     wanted, at = wish.resources, to_datetime(now)
     stores = [found.store_facts[store_id] for store_id in wanted.memory_store_ids]
     folders = dict(zip(wanted.memory_store_ids, mounts.slugs([(each.id, each.name) for each in stores]), strict=True))
-    resources: list[SessionResource | None] = []
+    resources: list[SessionResource | None] = [None] * len(wanted.given)
     tokens: list[tuple[str, str]] = []
-    for index, given in enumerate(wanted.given):
-        if isinstance(given, FileParam):
-            resources.append(None)
-        elif isinstance(given, MemoryStoreParam):
+    for index, given in wanted.others:
+        if isinstance(given, MemoryStoreParam):
             store = found.store_facts[given.memory_store_id]
-            resources.append(mounts.new_store(given, folders[store.id], store.name, store.description))
+            resources[index] = mounts.new_store(given, folders[store.id], store.name, store.description)
         else:
             place = wanted.places[index]
             assert place is not None
-            repository = mounts.new_repository(given, place, at)
-            resources.append(repository)
+            resources[index] = repository = mounts.new_repository(given, place, at)
             if (token := wish.tokens.get(index)) is not None:
                 tokens.append((repository.id, token))
     return msgspec.structs.replace(

@@ -196,12 +196,14 @@ class Wanted(Struct, frozen=True, kw_only=True):
     """A list of resources, looked through once: what follows from the list alone, and so need not be found out at each fire.
 
     ``places`` has the mount path of each resource in order, None where there is none (a store's follows from its name) or
-    where it leads nowhere. ``files`` are the ids of files to be mounted with their places, in order. ``troubles`` says why a session would refuse the list, whatever the things are that it names.
+    where it leads nowhere. ``files`` are the ids of files to be mounted with their places, in order; ``others`` the rest,
+    with their indices. ``troubles`` says why a session would refuse the list, whatever the things are that it names.
     """
 
     given: Sequence[ResourceParam] = ()
     places: Sequence[str | None] = ()
     files: Sequence[tuple[str, str]] = ()
+    others: Sequence[tuple[int, RepositoryParam | MemoryStoreParam]] = ()
     file_ids: Sequence[str] = ()
     memory_store_ids: Sequence[str] = ()
     kinds: frozenset[str] = frozenset()
@@ -249,6 +251,7 @@ def look_through(resources: Sequence[ResourceParam]) -> Wanted:
             for resource, place in zip(resources, places, strict=True)
             if isinstance(resource, FileParam) and place is not None
         ],
+        others=[(index, each) for index, each in enumerate(resources) if not isinstance(each, FileParam)],
         file_ids=list(dict.fromkeys(each.file_id for each in resources if isinstance(each, FileParam))),
         memory_store_ids=list(dict.fromkeys(stores)),
         kinds=frozenset(map(kind_of, resources)),

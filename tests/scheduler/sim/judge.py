@@ -262,20 +262,20 @@ class _Moments:
 
     def may_fire(self, due: int, at: int) -> bool:
         """Whether it is right that an occurrence fired at an instant."""
-        timing = self._record.timing
-        if timing.catch_up == "all":
-            return True
+        if self._record.timing.catch_up == "all":
+            return self._later(due, at) < self._record.timing.limit
         return not self._newer(due, at) and self._young(due, at)
 
     def must_fire(self, due: int, at: int) -> bool:
         """Whether it is wrong that an occurrence was given up as missed."""
-        timing = self._record.timing
-        if timing.catch_up == "all":
-            later, following = 0, self._next.get(due)
-            while following is not None and self.of(following) <= at and later <= timing.limit:
-                later, following = later + 1, self._next.get(following)
-            return later < timing.limit
-        return not self._newer(due, at) and self._young(due, at)
+        return self.may_fire(due, at)
+
+    def _later(self, due: int, at: int) -> int:
+        """How many later ones were due at an instant, as far as that matters."""
+        later, following = 0, self._next.get(due)
+        while following is not None and self.of(following) <= at and later <= self._record.timing.limit:
+            later, following = later + 1, self._next.get(following)
+        return later
 
     def _young(self, due: int, at: int) -> bool:
         timing = self._record.timing

@@ -7,11 +7,13 @@ from unittest.mock import patch
 
 from msgspec.structs import replace
 
-from rota.resources.deployments import actions, due, failures, review, schedules, sql, verdicts
+from rota.base.timing import Timing
+from rota.resources.deployments import due, failures, review, schedules, sql, verdicts
 from rota.scheduler.ticker import Ticker
 from rota.store.tx import Query, Update
 
 Plant = Callable[[contextlib.ExitStack], None]
+LAST_RUN = Query("When it ran.", "UPDATE schedules SET last_run_at = :now WHERE deployment_id = :id")
 
 
 def _set(stack: contextlib.ExitStack, where: Any, name: str, what: Any) -> None:
@@ -28,27 +30,31 @@ def _fires_early(stack: contextlib.ExitStack) -> None:
     )
 
 
-def _advances_before_it_fires(stack: contextlib.ExitStack) -> None:
+def _fires_in_two_steps(stack: contextlib.ExitStack) -> None:
     """Two transactions where there should be one: what is between them is lost in a crash."""
-    whole = due.fire
 
-    def decide_only(tx: Any, policy: Any, limit: int, **more: Any) -> Any:
-        kept = []
-        with patch.object(due, "run", lambda _tx, fires: kept.extend(fires) or []), contextlib.suppress(ValueError):
-            pass
+    def advance(tx: Any, policy: Any, limit: int) -> list[Any]:
         rows = [verdicts.pending(row) for row in tx.all(sql.CLAIM, now=tx.now, limit=limit)]
         decided = due._decide(tx, rows, policy)
         due._move_on(tx, decided, {}, set(), policy)
         return [due._to_fire(each, verdict.fires, policy) for each, verdict in decided if verdict.fires is not None]
 
+    def make(tx: Any, fires: Any, policy: Any) -> None:
+        for fire, record in zip(fires, due.run(tx, fires), strict=True):
+            due.announce_all(tx, due._told(fire.who, record))
+            if record.error is None:
+                tx.run(LAST_RUN, id=fire.deployment_id, now=tx.now)
+            elif failures.failure(record.error.type).pauses:
+                schedules.stop(tx, [fire.deployment_id])
+                due._pause(tx, [(fire.who, fire.deployment_id, record.error.type)])
+
     async def batch(self: Ticker, *, overtake: bool) -> Any:
         del overtake
-        fires = await self._db.write(decide_only, self._policy, self._size)
+        fires = await self._db.write(advance, self._policy, self._size)
         if fires:
-            await self._db.write(due.run, fires)
+            await self._db.write(make, fires, self._policy)
         return due.Happened(taken=len(fires))
 
-    del whole
     _set(stack, Ticker, "_batch", batch)
 
 
@@ -133,24 +139,38 @@ def _says_nothing(stack: contextlib.ExitStack) -> None:
 
 
 def _begins_anew_at_each_start(stack: contextlib.ExitStack) -> None:
-    original = review.need
+    def mend(tx: Any, policy: Any, deployment_ids: Any) -> int:
+        for row in tx.all(sql.REVIEW_THESE, ids=deployment_ids):
+            schedules.begin(tx, row[0], review._schedule(row), policy.timing)
+        return len(deployment_ids)
 
-    def need(tx: Any, policy: Any) -> Any:
-        return "all" if original(tx, policy) else "none"
-
-    _set(stack, review, "need", need)
-    _set(stack, review, "_right", lambda row, now, _policy: row[1] != "active" or row[4] >= now)
-    _set(stack, review, "_undated", lambda _accounted_at, _now: True)
+    _set(stack, review, "need", lambda _tx, _policy: "all")
+    _set(stack, review, "_right", lambda row, _now, _policy: row[1] != "active")
+    _set(stack, review, "mend", mend)
 
 
-def _archives_without_stopping(stack: contextlib.ExitStack) -> None:
-    original = actions.schedules.stop
+def _forgets_what_is_due_when_something_else_changes(stack: contextlib.ExitStack) -> None:
+    def hold(tx: Any, deployment_id: str) -> None:
+        [schedule] = tx.all(
+            Query("Its text.", "SELECT expression, timezone FROM schedules WHERE deployment_id = :id"), id=deployment_id
+        )
+        schedules.begin(tx, deployment_id, sql.schedule_of(*schedule), Timing())
 
-    def stop(tx: Any, ids: Any) -> None:
-        if len(ids) == 1:
-            original(tx, ids)
+    _set(stack, schedules, "hold", hold)
 
-    _set(stack, schedules, "stop", stop)
+
+def _catches_up_beyond_the_window(stack: contextlib.ExitStack) -> None:
+    _set(stack, verdicts, "_fires", lambda _timing, _occurrence, _moment, _now: True)
+
+
+def _makes_up_for_one_too_many(stack: contextlib.ExitStack) -> None:
+    original = verdicts._oldest_within
+    _set(
+        stack,
+        verdicts,
+        "_oldest_within",
+        lambda schedule, first, newest, limit: original(schedule, first, newest, limit + 1),
+    )
 
 
 PLANTS: dict[str, Plant] = {

@@ -16,6 +16,7 @@ from unittest.mock import patch
 
 import msgspec
 
+from rota import api  # it wires who follows whom
 from rota.base import ids
 from rota.base.clock import DAY, MINUTE, SECOND, HandClock, SystemClock
 from rota.base.errors import Fault, Refusal
@@ -42,6 +43,7 @@ from tests.scheduler.sim.loop import VirtualLoop
 from tests.scheduler.sim.plants import planted
 from tests.scheduler.sim.store import Core, Front, Lot
 
+assert api.ROUTES
 KEY = "a-key-for-a-simulation"
 HELLO = [{"type": "user.message", "content": [{"type": "text", "text": "Hello."}]}]
 TWICE = [{"type": "github_repository", "url": "https://github.com/acme/site"}] * 2
@@ -141,9 +143,9 @@ class World:
     async def live(self) -> None:
         """From the first deployment to the last judgement."""
         chance = self.chance
-        for _ in range(chance.choice([2, 6, 12])):
+        for _ in range(chance.choice([3, 10, 25])):
             await self._deploy()
-        length = chance.choice([8, 15, 30]) * 60.0
+        length = chance.choice([10, 20, 30]) * 60.0
         tickers = [asyncio.create_task(self._ticker(number, length)) for number in range(chance.choice([1, 2, 2, 3]))]
         people = [asyncio.create_task(self._person(length)) for _ in range(chance.choice([0, 1, 2]))]
         await asyncio.gather(*tickers, *people)
@@ -206,7 +208,7 @@ class World:
                     "schedules", lambda front=front: [ring() for ring in front._listeners.get("schedules", [])]
                 )
             skewed = SystemClock()  # a machine's own clock tells nothing here: only the database's is asked
-            ticker = Ticker(front, skewed, self.policy, beat=chance.choice([5.0, 20.0]))  # type: ignore[arg-type]
+            ticker = Ticker(front, skewed, self.policy, beat=chance.choice([5.0, 60.0]))  # type: ignore[arg-type]
             ticker._size = chance.choice([1, 3, 300])
             ticker.start()
             ends = length - loop.time() if chance.random() < 0.7 else chance.uniform(0, length / 2)

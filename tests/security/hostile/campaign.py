@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from threading import Lock
+from threading import Event, Lock
 from urllib.parse import unquote
 
 from rich.console import Console
@@ -20,7 +20,8 @@ from rota.http.route import Route
 from tests.acceptance.server import KEY, Server
 from tests.databases import fresh, postgres_server, relax
 from tests.security.hostile import framing, generated
-from tests.security.hostile.connection import Closed, Connection, Response
+from tests.security.hostile.connection import Closed, Connection, Response, request
+from tests.security.hostile.heavy import HEAVY
 from tests.security.hostile.mutants import Mutant, Mutants
 from tests.security.hostile.pool import Pool
 from tests.security.hostile.remote import Remote, home
@@ -41,8 +42,9 @@ class Findings:
     reached: dict[str, Counter[int]] = field(default_factory=dict[str, Counter[int]])
     slowest: float = 0.0
     slowest_request: str = ""
+    beside_heavy: float = 0.0
     seconds: float = 0.0
-    memory: tuple[int, int] = (0, 0)
+    memory: tuple[int, ...] = ()
     wrong: list[str] = field(default_factory=list[str])
 
     def figures(self) -> dict[str, str]:
@@ -54,7 +56,8 @@ class Findings:
             **{f"status {status}": f"{count:,}" for status, count in sorted(self.statuses.items())},
             "routes that succeeded": f"{succeeded} of {len(ROUTES)}",
             "slowest answer": f"{self.slowest * 1000:,.0f} ms, {self.slowest_request}",
-            "memory before and after": " and ".join(f"{kib // 1024} MiB" for kib in self.memory),
+            "slowest health check beside heavy bodies": f"{self.beside_heavy * 1000:,.0f} ms",
+            "memory before, after, and at most": ", ".join(f"{kib // 1024} MiB" for kib in self.memory),
             "seconds": f"{self.seconds:,.0f}",
             "findings": f"{len(self.wrong):,}",
         }
@@ -63,8 +66,18 @@ class Findings:
 class Campaign:
     """So many requests, from one seed, against one fresh server."""
 
-    def __init__(self, folder: Path, requests: int, seed: int, database: str = "sqlite", clients: int = 4) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        requests: int,
+        seed: int,
+        database: str = "sqlite",
+        clients: int = 4,
+        *,
+        heavy: bool = True,
+    ) -> None:
         self._folder = folder
+        self._heavy = heavy
         self._clients = clients
         self._lock = Lock()
         self._requests = requests
@@ -122,7 +135,9 @@ class Campaign:
             for each in done:
                 each.result()
         self._break_framing(server)
-        self.findings.memory = before, _memory(server.process.pid)
+        if self._heavy:
+            self._burden(server)
+        self.findings.memory = before, _memory(server.process.pid), _memory(server.process.pid, "VmHWM")
         line.close()
         remote.line.close()
 
@@ -190,6 +205,37 @@ class Campaign:
         except Refusal:
             return None
 
+    def _burden(self, server: Server) -> None:
+        """Send what is dear to read, and see meanwhile how long others wait for the simplest of answers."""
+        found = self.findings
+        over = Event()
+
+        def probe() -> None:
+            with Connection(server.host, server.port) as line:
+                while not over.is_set():
+                    began = time.perf_counter()
+                    line.ask(request("GET", "/healthz"))
+                    found.beside_heavy = max(found.beside_heavy, time.perf_counter() - began)
+
+        with ThreadPoolExecutor(1) as prober:
+            probing = prober.submit(probe)
+            for name, make in HEAVY.items():
+                found.sent["heavy"] += 1
+                headers = {"x-api-key": KEY, "content-type": "application/json"}
+                with Connection(server.host, server.port) as line:
+                    try:
+                        response = line.ask(request("POST", "/v1/environments", headers, make()))
+                    except (Closed, AssertionError) as exc:
+                        found.wrong.append(f"{name}: no answer ({type(exc).__name__}: {exc})")
+                        continue
+                found.statuses[response.status] += 1
+                problems = self._judge.problems(None, response)
+                found.wrong += [f"{name}: {problem}" for problem in problems]
+                if response.status != 400:
+                    found.wrong.append(f"{name}: status {response.status}")
+            over.set()
+            probing.result()
+
     def _break_framing(self, server: Server) -> None:
         found = self.findings
         for name, broken in framing.table(KEY).items():
@@ -212,9 +258,9 @@ def _shown(mutant: Mutant) -> str:
     return repr(mutant.data[:1500])[2:-1].replace(KEY, "KEY")
 
 
-def _memory(pid: int) -> int:
-    """The resident memory of a process in KiB."""
+def _memory(pid: int, kind: str = "VmRSS") -> int:
+    """The resident memory of a process in KiB, now or (``VmHWM``) at most."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(f"{kind}:"):
             return int(line.split()[1])
     return 0

@@ -78,7 +78,7 @@ def _from_case(case: Any, route: Route, random: Random, pool: Pool, home: Home) 
         for name, value in headers.items()
         if name not in ("content-length", "transfer-encoding", "host")
     }
-    headers["x-api-key"] = home.key_for(route)
+    headers |= {"x-api-key": home.key_for(route)} | home.headers(route)
     body: bytes | None = None
     if route.body is not None:
         given_body = case.body
@@ -148,7 +148,7 @@ def _of(route: Route, drawn: Any, random: Random, pool: Pool, home: Home) -> Mut
         good = json.loads(home.body(route).raw or b"{}")
         drawn = {**drawn, **{name: value for name, value in good.items() if random.random() < 0.6}}
     target = _target(route, params)
-    headers = {"x-api-key": home.key_for(route), "content-type": "application/json"}
+    headers = {"x-api-key": home.key_for(route), "content-type": "application/json"} | home.headers(route)
     body = json.dumps(drawn).encode()
     return Mutant(route.method, target.encode(), request(route.method, target, headers, body), route, params)
 

@@ -70,7 +70,8 @@ class Instances:
         found: dict[str, Any] = {} if node.tag is None else {str(node.tag_field): node.tag}
         for field in node.fields:
             if field.required or (depth < REACH and self._random.random() < 0.35):
-                found[field.encode_name] = self._make(field.type, field.encode_name, depth + 1)
+                sample = SAMPLES.get(f"{node.cls.__name__}.{field.encode_name}")
+                found[field.encode_name] = sample or self._make(field.type, field.encode_name, depth + 1)
         return found
 
     def _text(self, node: inspect.StrType, name: str) -> str:

@@ -198,6 +198,8 @@ class Mutants:
             )
         if kind is not None:
             found.append(("content-type", kind))
+        with self._lock:
+            found += self._home.headers(route).items()
         for name, values in HEADERS:
             if random.random() < 0.02:
                 found.append((name, random.choice(values)))

@@ -113,11 +113,17 @@ class Bench:
         loop: Any = SimpleNamespace(call_later=call_later, create_task=asyncio.get_running_loop().create_task)
         config = Config(app, interface="asgi3", lifespan="off", log_config=None, timeout_keep_alive=75)
         self.line = bounds.Connection(config, ServerState(), {}, loop)
+
+        def write(data: bytes) -> None:
+            if self.closed:
+                raise RuntimeError("the handler is closed")  # as uvloop's does
+            self.written += data
+
         transport: Any = SimpleNamespace(
             get_extra_info=lambda _name: None,
             close=lambda: setattr(self, "closed", True),
             is_closing=lambda: self.closed,
-            write=lambda data: setattr(self, "written", self.written + data),
+            write=write,
             pause_reading=lambda: None,
             resume_reading=lambda: None,
         )
@@ -222,6 +228,17 @@ def test_a_client_that_we_do_not_read_from_is_not_given_up() -> None:
         assert one.waits == [BODY]
 
     bench(act)
+
+
+def test_an_answer_to_whoever_has_just_left_is_dropped_and_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    async def act(one: Bench) -> None:
+        one.line.data_received(b"GET / HTTP/1.1\r\nhost: rota\r\n\r\n")
+        one.closed = True
+        await settle()
+        assert one.written == b""
+
+    bench(act)
+    assert caplog.records == []
 
 
 def test_a_connection_that_is_gone_is_waited_for_no_more() -> None:
