@@ -129,6 +129,9 @@ def test_two_of_each_duty_fire_and_tell_each_occurrence_once_though_they_are_kil
         lapses = other.ask("GET", f"/rota/v1/deployments/{deployment}/occurrences").ok()["data"]
         assert {each["kind"] for each in lapses} <= {"fired", "upcoming"}, lapses
         await machines.stop()
+        said = "".join(server.errors() for duty in DUTIES for server in machines.all[duty])
+        assert "wake-ups between processes are interrupted" not in said
+        assert "the queue engine does not end" not in said
 
     async def run() -> None:
         machines = Machines(tmp_path, postgres_url)

@@ -90,10 +90,12 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     assert not (tmp_path / "two").exists(), "nothing is made where nothing can be served"
 
 
-def test_a_second_server_on_one_file_is_refused(tmp_path: Path) -> None:
-    with Server("--data-dir", str(tmp_path)) as server:
-        said = refusal("serve", "--port", "0", "--data-dir", str(tmp_path))
-        assert str(server.process.pid) in said
+def test_a_second_server_on_one_file_is_refused_whatever_its_duties(tmp_path: Path) -> None:
+    with Server("--data-dir", str(tmp_path), "--only", "api") as server:
+        for duties in ([], ["--only", "scheduler,courier"]):
+            said = refusal("serve", "--port", "0", "--data-dir", str(tmp_path), *duties)
+            assert str(server.process.pid) in said
+            assert "several servers need PostgreSQL" in said
 
 
 @pytest.mark.parametrize(

@@ -242,6 +242,31 @@ def test_what_happened_while_the_engine_could_not_be_reached_is_told_afterwards(
     asyncio.run(work())
 
 
+def test_it_ends_although_the_database_takes_connections_and_says_nothing(tmp_path: Path) -> None:
+    async def work() -> None:
+        taken = asyncio.Event()
+        writers: list[asyncio.StreamWriter] = []
+
+        async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writers.append(writer)
+            taken.set()
+
+        server = await asyncio.start_server(silent, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        db = open_db(f"sqlite:///{tmp_path / 'rota.db'}", HandClock(START))
+        wake = ProcrastinateWake(db, f"postgresql://nobody@127.0.0.1:{port}/nothing", TOPICS, TOPICS)
+        wake.start()
+        async with asyncio.timeout(SOON):
+            await taken.wait()
+            await wake.stop()
+        server.close()
+        for writer in writers:
+            writer.close()
+        await db.close()
+
+    asyncio.run(work())
+
+
 def test_nothing_is_left_in_the_engine_when_all_have_looked(postgres_url: str) -> None:
     async def work() -> None:
         async with (

@@ -5,7 +5,7 @@ engine's queue of that topic, unless one waits there already (its queueing lock)
 the job, rings its bell, and that is all: the job carries nothing, so nothing is lost with it.
 
 Promises: putting jobs holds up no transaction, since it happens after the commit, on a connection of the engine's own; while
-the database is away nothing is put and nothing is taken, and both go on by themselves afterwards; ``stop`` ends within
+the database is away nothing is put and nothing is taken, and both go on by themselves afterwards; ``stop`` returns within
 seconds, whatever the database does. What a killed process had taken stays behind as a row that keeps nobody from ringing,
 and is removed when the next process starts.
 
@@ -71,7 +71,9 @@ class ProcrastinateWake(Bells):
         self._ended = True
         self._turn.set()
         if self._task is not None:
-            await self._task
+            _, pending = await asyncio.wait({self._task}, timeout=4 * _PATIENCE)
+            if pending:
+                _logger.warning("the queue engine does not end; the database took a statement and does not answer")
             self._task = None
 
     def _tell_later(self, topic: str) -> None:
