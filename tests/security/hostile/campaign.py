@@ -153,11 +153,19 @@ class Campaign:
     def _furnish(self) -> None:
         """Make one more of everything, and of everything that it needs."""
         self._home.forget()
+        self._make_room()
         for noun in PREFIXES:
             try:
                 self._pool.keep(noun, self._home.fresh(noun))
             except AssertionError as refused:  # what others have done to the workspace may stand in the way
                 self.findings.wrong.append(f"no {noun} can be made: {refused}")
+
+    def _make_room(self) -> None:
+        """A workspace has few webhook endpoints at once (``webhooks.actions.MAX_ENDPOINTS``): older ones go."""
+        for noun in ("webhooks", "organizations.webhooks"):
+            gone = ROUTE[f"{noun}.delete"]
+            for each in self._home.ask(ROUTE[f"{noun}.list"], {}).body.get("data", [])[4:]:
+                self._home.ask(gone, {gone.parameters[-1]: each["id"]})
 
     def _try(self, kind: str, mutant: Mutant, line: Connection) -> None:
         """Send one request and judge the answer."""
