@@ -1,4 +1,4 @@
-"""``rota demo``: a deployment run from an empty folder, as a client sees it.
+"""``rota demo``: a deployment run, by hand and by its schedule, from an empty folder, as a client sees it.
 
 Starts a real server process on an SQLite file in a scratch folder and drives it over HTTP with the official ``anthropic``
 client. Promises: reads none of your ``ROTA_*`` settings, touches nothing but the scratch folder, ends by itself and
@@ -49,6 +49,7 @@ def demo(keep: bool, port: int) -> None:
         url = _wait(server, folder)
         with _client(url, key) as client:
             deployment_id = _tell(client)
+            _turn(client)
             if keep:
                 _mend(client, deployment_id)
                 _say_how(url, key, deployment_id, server, folder)
@@ -64,7 +65,7 @@ def _start(folder: Path, key: str, port: int) -> subprocess.Popen[bytes]:
     """A server of its own session, so that it can outlive this command; what it says goes to a file in the folder."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ROTA_")}
     environment["ROTA_BOOTSTRAP_API_KEY"] = key
-    command = [sys.executable, "-m", "rota", "serve", "--port", str(port), "--data-dir", str(folder)]
+    command = [sys.executable, "-m", "rota", "serve", "--port", str(port), "--data-dir", str(folder), "--test-clock"]
     with (folder / "server.log").open("wb") as log:
         return subprocess.Popen(  # noqa: S603 - our own program
             command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
@@ -149,6 +150,30 @@ def _tell(client: anthropic.Anthropic) -> str:
     return deployment.id
 
 
+def _turn(client: anthropic.Anthropic) -> None:
+    """Show a schedule that fires, on the server's clock, which stands still until it is turned."""
+    screen = show.console()
+    agent = client.beta.agents.create(name="Night clerk", model="claude-opus-4-5")
+    environment = client.beta.environments.create(name="night office")
+    deployment = client.beta.deployments.create(
+        name="Every minute",
+        agent=agent.id,
+        environment_id=environment.id,
+        initial_events=[{"type": "user.message", "content": [{"type": "text", "text": _TASK}]}],
+        schedule={"type": "cron", "expression": "* * * * *", "timezone": "Europe/Berlin"},
+    )
+    assert deployment.schedule is not None
+    upcoming = ", ".join(f"{moment:%H:%M}" for moment in deployment.schedule.upcoming_runs_at or ())
+    screen.print(f"\nAnother deployment has a schedule, * * * * *. Its next runs (UTC): {upcoming}.")
+    screen.print("[bold]POST /rota/v1/test_clock/advance[/] by five minutes", highlight=False)
+    client.post("/rota/v1/test_clock/advance", body={"seconds": 300}, cast_to=object)
+    rows: list[list[str | None]] = []
+    for run in client.beta.deployment_runs.list(deployment_id=deployment.id):
+        scheduled_at = getattr(run.trigger_context, "scheduled_at", None)
+        rows.append([f"{scheduled_at:%H:%M:%S}", f"{run.created_at:%H:%M:%S.%f}", run.session_id])
+    show.table(["scheduled_at", "created_at", "session"], rows, title="Its runs, newest first")
+
+
 def _mend(client: anthropic.Anthropic, deployment_id: str) -> None:
     """Give the deployment a live environment again, so that whoever goes on from here can run it."""
     environment = client.beta.environments.create(name="new office")
@@ -201,6 +226,8 @@ def _say_how(url: str, key: str, deployment_id: str, server: subprocess.Popen[by
     print(
         f"\nThe deployment has a new environment, and the server is still running (process {server.pid}, folder {folder}). Run the deployment yourself:\n\n"
         f"    curl -X POST {url}/v1/deployments/{deployment_id}/run -H 'x-api-key: {key}' -H 'anthropic-version: 2023-06-01'\n\n"
+        f"Its clock stands still. Turn it, and the schedule fires:\n\n"
+        f"    curl -X POST {url}/rota/v1/test_clock/advance -H 'x-api-key: {key}' -d '{{\"seconds\": 300}}'\n\n"
         f"Stop it and clear up:\n\n    kill {server.pid} && rm -r {folder}\n"
     )
 

@@ -18,9 +18,14 @@ def test_the_demo_shows_a_run_and_a_failed_run_and_clears_up(tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
     said = done.stdout
     assert len(set(re.findall(r"drun_\w+", said))) == 2
-    assert len(set(re.findall(r"sesn_\w+", said))) == 1
+    assert len(set(re.findall(r"sesn_\w+", said))) == 1 + 5
     assert "user.message" in said
     assert "environment_archived_error" in said
+    fired = re.findall(r"(\d\d:\d\d):00\W+(\d\d:\d\d):00\.000000\W+sesn_", said)
+    upcoming = re.search(r"Its next runs \(UTC\): ([\d:, ]+)\.", said)
+    assert upcoming is not None
+    assert [scheduled for scheduled, _ in reversed(fired)] == upcoming[1].split(", ")
+    assert all(scheduled == made for scheduled, made in fired)
     assert list(tmp_path.iterdir()) == []
 
 

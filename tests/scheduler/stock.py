@@ -54,5 +54,5 @@ def stock(
         for each in made
     ]
     tx.insert(sql.INSERT, rows)
-    tx.insert(SCHEDULES, [(each, expression, "UTC", due_at, due_at, due_at - 1, 0) for each in made])
+    tx.insert(SCHEDULES, [(each, expression, "UTC", due_at, due_at, min(tx.now, due_at - 1), 0) for each in made])
     return made
