@@ -21,6 +21,7 @@ from rota.resources.sessions import refusals
 from rota.resources.sessions.drafts import Draft, decide_all, refuse
 from rota.resources.sessions.mounts import FileParam, MemoryStoreParam, RepositoryParam, look_through
 from rota.resources.sessions.reasons import References, Wish, reasons
+from rota.resources.sessions.survey import survey
 from rota.resources.sessions.wire import Budget, Money
 from rota.resources.skills.actions import Facts as SkillFacts
 from rota.resources.vaults.actions import Facts as VaultFacts
@@ -237,6 +238,23 @@ def test_each_thing_that_is_broken_is_a_reason_of_its_own() -> None:
         "Memory store `memstore_gone` not found.",
         "Memory store `memstore_foreign` not found.",
     ]
+
+
+@pytest.mark.parametrize("config", [SelfHosted(), Cloud(networking=Limited())])
+def test_a_survey_shows_each_reason_at_the_thing_that_it_is_about(config: Any) -> None:
+    scene = joined(*(scene for _, scene, _ in RANKED if scene.get("config", config) == config))
+    scene |= {"environment_missing": False, "granted": {ORGANIZATION: 0}}
+    scene["resources"] = [*scene["resources"], FileParam(file_id="file_gone", mount_path="/twice")]
+    wish, found = stage(scene)
+    sights = survey(wish, found, POLICY)
+    told = {refusal.message for refusal in reasons(wish, found, POLICY)}
+    shown = {sight.refusal.message for sight in sights if sight.refusal is not None}
+    assert shown == told | {refusals.SessionRateLimited(5, 7).message}
+    places = [(sight.what, sight.id, sight.found) for sight in sights]
+    assert len(places) == len(set(places)), "nothing twice"
+    assert ("file", "file_gone", "not found") in places
+    whole = {sight.what for sight in sights if sight.refusal is None}
+    assert "agent" in whole
 
 
 @pytest.mark.parametrize(

@@ -255,7 +255,7 @@ def look_through(resources: Sequence[ResourceParam]) -> Wanted:
         file_ids=list(dict.fromkeys(each.file_id for each in resources if isinstance(each, FileParam))),
         memory_store_ids=list(dict.fromkeys(stores)),
         kinds=frozenset(map(kind_of, resources)),
-        troubles=troubles,
+        troubles=list(dict.fromkeys(troubles)),
     )
 
 

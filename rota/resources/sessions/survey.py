@@ -41,14 +41,17 @@ def survey(wish: Wish, found: References, policy: Policy) -> list[Sight]:
         for place in _places(wish, refusal):
             against.setdefault(place, []).append(refusal)
     sights: list[Sight] = []
-    for what, name, text in dict.fromkeys(_look(wish, found, policy)):
-        refused = against.pop((what, name), None)
+    seen = dict.fromkeys(_look(wish, found, policy))
+    for what, name, text in seen:
+        refused = against.get((what, name))
         if refused is None:
             sights.append(Sight(what=what, id=name, found=text))
         else:
             sights += [_against(what, name, text, refusal) for refusal in refused]
-    for (what, name), refused in against.items():  # what is no thing by itself: how things go together
-        sights += [_against(what, name, refusal.message, refusal) for refusal in refused]
+    looked_at = {(what, name) for what, name, _ in seen}
+    for (what, name), refused in against.items():
+        if (what, name) not in looked_at:  # no thing by itself: how things go together
+            sights += [_against(what, name, refusal.message, refusal) for refusal in refused]
     return sights
 
 
