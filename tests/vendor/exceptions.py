@@ -262,9 +262,8 @@ CASES = (
 """The first that matches counts."""
 
 
-def steps_of(test: str, version: str) -> tuple[Step, ...]:
-    """The steps of a test, by its node id, in a version of the client; none for most."""
-    name = re.sub(r"::(?:\w+::)?(\w+)(?:\[.*)?$", r"::\1", test)
+def steps_of(name: str, version: str) -> tuple[Step, ...]:
+    """The steps of a test, by its path and function, in a version of the client; none for most."""
     for case in CASES:
         if re.search(rf"/{case.tests}$", name) and re.fullmatch(case.versions, version):
             return case.steps

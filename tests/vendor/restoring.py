@@ -38,7 +38,7 @@ class Walk:
     """One test's way through the steps of its exception; most tests have none."""
 
     def __init__(self, test: str) -> None:
-        self._left = list(exceptions.steps_of(test, _VERSION))
+        self._left = list(exceptions.steps_of(families.plain(test), _VERSION))
         self.done: list[str] = []
         self.asked = False
 

@@ -77,6 +77,10 @@ def _serve(stack: ExitStack, folder: Path, number: int, seeded: Path) -> dict[st
     place = folder / f"server-{number}"
     shutil.copytree(seeded.parent, place / "data")
     server = stack.enter_context(Server(place, key=KEY, **SETTINGS))
+    served = server.ask("GET", "/openapi.json").ok()["paths"]
+    waiting = [route.split() for route in families.NOT_YET]
+    late = [f"{method} {path}" for method, path in waiting if method.lower() in served.get(path, {})]
+    assert not late, f"no longer to be waited for: {', '.join(late)}"
     return {"url": server.url, "database": str(place / "data" / seeded.name), "seed": str(seeded), "key": KEY}
 
 
