@@ -13,6 +13,7 @@ from contextlib import suppress
 
 from rota.base import log
 from rota.base.clock import SECOND, Clock
+from rota.base.errors import Fault
 from rota.http.metrics import Count
 from rota.queue.chore import Chore, Tools
 
@@ -99,6 +100,9 @@ class Sweeper:
         try:
             record.tidied += await record.chore.run(self._tools)
             record.runs += 1
+        except Fault as fault:  # the database or the place for files is away; the chore can wait
+            record.failures += 1
+            _logger.warning("a chore failed", chore=record.chore.name, fault=type(fault).__name__, reason=str(fault))
         except Exception as exc:  # the next time may be better
             record.failures += 1
             _logger.warning("a chore failed", chore=record.chore.name, exc_info=exc)
