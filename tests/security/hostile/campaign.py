@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 from threading import Event, Lock
@@ -26,7 +27,7 @@ from tests.security.hostile.mutants import Mutant, Mutants
 from tests.security.hostile.pool import Pool
 from tests.security.hostile.remote import Remote, home
 from tests.security.hostile.verdict import Judge
-from tests.security.makers import PREFIXES, ROUTE, ROUTES, THINGS, noun_of
+from tests.security.makers import PREFIXES, ROUTE, ROUTES, THINGS, Home, Params, noun_of
 
 ALL: list[Route] = [*ROUTES, *probes.routes(lambda: ALL, version="0", stopping=lambda: False)]
 FRESH_EVERY = 400
@@ -155,14 +156,15 @@ class Campaign:
         """Make one more of everything, and of everything that it needs."""
         self._home.forget()
         self._make_room()
-        for noun in PREFIXES:
+        wanted: list[tuple[str, Callable[[Home], Params]]] = [
+            *((noun, partial(Home.fresh, noun=noun)) for noun in PREFIXES),
+            *((noun_of(ROUTE[name].parameters[-1]), make) for name, make in THINGS.items()),
+        ]
+        for noun, make in wanted:
             try:
-                self._pool.keep(noun, self._home.fresh(noun))
+                self._pool.keep(noun, make(self._home))
             except AssertionError as refused:  # what others have done to the workspace may stand in the way
                 self.findings.wrong.append(f"no {noun} can be made: {refused}")
-
-        for name, make in THINGS.items():
-            self._pool.keep(noun_of(ROUTE[name].parameters[-1]), make(self._home))
 
     def _make_room(self) -> None:
         """A workspace has few webhook endpoints at once (``webhooks.actions.MAX_ENDPOINTS``): older ones go."""
