@@ -10,6 +10,7 @@ if anything is wrong. Bounded, on the loopback interface, in a temporary folder.
 import argparse
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 from rich.console import Console
@@ -40,10 +41,12 @@ def show(findings: Findings) -> None:
     for name, value in findings.figures().items():
         table.add_row(name, value)
     console.print(table)
-    for line in findings.wrong[:50]:
-        console.print(line, markup=False)
-    if len(findings.wrong) > 50:
-        console.print(f"… and {len(findings.wrong) - 50:,} more")
+    alike = Counter(line[:40] for line in findings.wrong)
+    shown: set[str] = set()
+    for line in findings.wrong:  # the first of each kind
+        if line[:40] not in shown:
+            shown.add(line[:40])
+            console.print(f"{alike[line[:40]]:,} × {line}", markup=False)
 
 
 if __name__ == "__main__":

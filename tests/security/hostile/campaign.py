@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 from threading import Event, Lock
@@ -26,7 +27,7 @@ from tests.security.hostile.mutants import Mutant, Mutants
 from tests.security.hostile.pool import Pool
 from tests.security.hostile.remote import Remote, home
 from tests.security.hostile.verdict import Judge
-from tests.security.makers import PREFIXES, ROUTE, ROUTES
+from tests.security.makers import PREFIXES, ROUTE, ROUTES, THINGS, Home, Params, noun_of
 
 ALL: list[Route] = [*ROUTES, *probes.routes(lambda: ALL, version="0", stopping=lambda: False)]
 FRESH_EVERY = 400
@@ -49,12 +50,13 @@ class Findings:
 
     def figures(self) -> dict[str, str]:
         """The figures by name, as text."""
-        succeeded = sum(1 for name, counts in self.reached.items() if counts[200] and name in ROUTE)
+        missed = [route.name for route in ROUTES if not self.reached.get(route.name, Counter[int]())[200]]
         return {
             **{f"{kind} requests": f"{count:,}" for kind, count in self.sent.items()},
             "requests": f"{self.sent.total():,}",
             **{f"status {status}": f"{count:,}" for status, count in sorted(self.statuses.items())},
-            "routes that succeeded": f"{succeeded} of {len(ROUTES)}",
+            "routes that succeeded": f"{len(ROUTES) - len(missed)} of {len(ROUTES)}",
+            **({"routes that did not": ", ".join(missed)} if missed else {}),
             "slowest answer": f"{self.slowest * 1000:,.0f} ms, {self.slowest_request}",
             "slowest health check beside heavy bodies": f"{self.beside_heavy * 1000:,.0f} ms",
             "memory before, after, and at most": ", ".join(f"{kib // 1024} MiB" for kib in self.memory),
@@ -154,9 +156,13 @@ class Campaign:
         """Make one more of everything, and of everything that it needs."""
         self._home.forget()
         self._make_room()
-        for noun in PREFIXES:
+        wanted: list[tuple[str, Callable[[Home], Params]]] = [
+            *((noun, partial(Home.fresh, noun=noun)) for noun in PREFIXES),
+            *((noun_of(ROUTE[name].parameters[-1]), make) for name, make in THINGS.items()),
+        ]
+        for noun, make in wanted:
             try:
-                self._pool.keep(noun, self._home.fresh(noun))
+                self._pool.keep(noun, make(self._home))
             except AssertionError as refused:  # what others have done to the workspace may stand in the way
                 self.findings.wrong.append(f"no {noun} can be made: {refused}")
 
