@@ -31,7 +31,7 @@ from rota.queue.wakes.procrastinate import ProcrastinateWake
 from rota.resources.workspaces import keys
 from rota.scheduler import turning
 from rota.scheduler.sweeper import Sweeper
-from rota.scheduler.ticker import Ticker
+from rota.scheduler.ticker import FIRES, Ticker
 from rota.store.blob import Blobs
 from rota.store.db import Db, is_sqlite, open_db
 from rota.store.place import open_blobs
@@ -136,7 +136,7 @@ async def _check_seal_key(db: Db, settings: Settings) -> None:
 
 def _wake(db: Db, settings: Settings) -> LocalWake | ProcrastinateWake:
     """How this server hears of work, and tells others that there is some. Unusable if the engine is not there."""
-    waits = TOPICS if "courier" in settings.roles else ()
+    waits = [*(TOPICS if "courier" in settings.roles else ()), *(FIRES if "scheduler" in settings.roles else ())]
     if settings.wakes == "local":
         return LocalWake(db, waits)
     if is_sqlite(settings.database_url):
@@ -145,7 +145,7 @@ def _wake(db: Db, settings: Settings) -> LocalWake | ProcrastinateWake:
         )
     if find_spec("procrastinate") is None:
         raise Unusable("--wakes procrastinate needs a package that is not installed: pip install 'rota[queue]'")
-    return ProcrastinateWake(db, settings.database_url, TOPICS, waits)
+    return ProcrastinateWake(db, settings.database_url, [*TOPICS, *FIRES], waits)
 
 
 @asynccontextmanager
@@ -159,7 +159,10 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncGenerato
         await _check_seal_key(db, settings)
         cursors = Cursors(await db.write(_cursor_key))
         rules = policy(settings)
-        house = House(settings, db, blobs, Ticker(db, clock, rules))
+        wake = _wake(db, settings)
+        house = House(
+            settings, db, blobs, Ticker(db, clock, rules, wake=wake if "scheduler" in settings.roles else None)
+        )
         house.routes += probes.routes(
             lambda: house.routes, version=own_version(), stopping=lambda: house.stopping, counts=house.counts
         )
@@ -169,7 +172,6 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncGenerato
             house.routes += api.ROUTES
             if isinstance(clock, KeptClock):
                 house.routes += turning.routes(house.ticker, clock)
-        wake = _wake(db, settings)
         house.engines.append(wake)
         if "scheduler" in settings.roles:
             house.engines.append(house.ticker)

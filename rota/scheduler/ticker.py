@@ -1,8 +1,8 @@
 """The ticker: fires schedules when they are due.
 
-It sleeps until the next schedule is due, is woken when one changes in this process, and looks at each whole minute and
-every few seconds besides, because what other processes change does not ring here: an occurrence is a whole minute, so
-nothing that another process adds can be due before the next one.
+It sleeps until the next schedule is due, is woken when one changes (``queue.wake``), and looks at each whole minute and
+every few seconds besides, because a wake-up may be lost, and what other processes change may not ring here at all: an
+occurrence is a whole minute, so nothing that another process adds can be due before the next one.
 
 Promises: fires nothing early and everything that is due, by the database's clock where it has one, in batches small enough
 that others are hardly held up; a deployment that cannot be fired does not hold up the others, and is recorded as failed, or
@@ -22,11 +22,15 @@ from rota.base.clock import MINUTE, SECOND, Clock, KeptClock, to_datetime
 from rota.base.errors import Fault
 from rota.base.policy import Policy
 from rota.http.metrics import Count, Spread
+from rota.queue.wake import Wake
+from rota.queue.wakes.local import LocalWake
 from rota.resources.deployments import due, review, schedules
 from rota.resources.deployments.due import Happened, Look
 from rota.store.db import Db
 from rota.store.tx import Tx
 
+FIRES = (schedules.TOPIC,)
+"""What wakes a ticker."""
 BATCH = 300
 """Deployments that one transaction fires. Larger ones gain little and hold others up; see docs/decisions/0024."""
 _SMALLEST = 16
@@ -49,12 +53,12 @@ _logger = log.get("ticker")
 class Ticker:
     """Fires what is due. ``start`` begins, ``stop`` ends; see ``main.Engine``."""
 
-    def __init__(self, db: Db, clock: Clock, policy: Policy, *, beat: float = BEAT) -> None:
+    def __init__(self, db: Db, clock: Clock, policy: Policy, *, wake: Wake | None = None, beat: float = BEAT) -> None:
         self._db = db
         self._clock = clock
         self._policy = policy
         self._tasks: list[asyncio.Task[None]] = []
-        self._bell = asyncio.Event()
+        self._wake = LocalWake(db, [schedules.TOPIC]) if wake is None else wake
         self._beat = beat
         self._size = BATCH
         self._began = False
@@ -65,7 +69,6 @@ class Ticker:
             name: Counter() for name in ("fires", "missed", "skipped", "paused", "troubles")
         }
         self._looks = 0
-        db.subscribe(schedules.TOPIC, self._bell.set)
 
     def start(self) -> None:
         """Begin, on the running event loop."""
@@ -186,7 +189,6 @@ class Ticker:
     async def _run(self) -> None:
         delay, well = _BACKOFF[0], True
         while True:
-            self._bell.clear()
             try:
                 pause = self._until(await self.fire())
                 if not well:
@@ -195,9 +197,7 @@ class Ticker:
             except Exception as exc:  # whatever it was, the next look may go better
                 self._trouble(exc, loud=well)
                 pause, delay, well = delay, min(delay * 2, _BACKOFF[1]), False
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._bell.wait()
+            await self._wake.wait(schedules.TOPIC, seconds=pause)
 
     def _until(self, look: Look) -> float:
         """Seconds to sleep."""

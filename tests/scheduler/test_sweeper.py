@@ -144,6 +144,6 @@ def test_a_house_without_that_duty_does_not_sweep(tmp_path: Any) -> None:
 
     async def work() -> int:
         async with build(settings) as house:
-            return len(house.engines)
+            return sum(isinstance(engine, Sweeper) for engine in house.engines)
 
     assert asyncio.run(work()) == 0
