@@ -52,6 +52,7 @@ def test_nothing_is_skipped_but_what_a_version_does_not_have(story: Story) -> No
                     "beta.files.upload(expires_in_seconds)",
                     "beta.memory_stores.memory_versions.list(service_account_id)",
                     "beta.organization",
+                    "beta.organization.webhooks",
                     "files",
                     "organization.api_keys",
                     "organization.retrieve",
