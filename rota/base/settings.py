@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 
 from rota.base.errors import Unusable
 
-SECRETS = frozenset({"bootstrap_api_key", "s3_access_key_id", "s3_secret_access_key", "seal_key"})
+SECRETS = frozenset({"bootstrap_api_key", "model_api_key", "s3_access_key_id", "s3_secret_access_key", "seal_key"})
 """Settings that come from the environment only."""
 
 ROLES = ("api", "scheduler", "courier")
@@ -161,6 +161,50 @@ class Settings(Struct, kw_only=True, frozen=True):
             "to MCP servers, token endpoints and webhooks go nowhere else that is private."
         ),
     ] = ""
+    model_provider: Annotated[
+        Literal["anthropic", "scripted"] | None,
+        Meta(
+            description="Where models are asked. anthropic: anything that speaks the Messages API. scripted: nowhere, replies are "
+            "made up by rule and say so. Default: anthropic if there is a key or a base URL, else scripted."
+        ),
+    ] = None
+    model_base_url: Annotated[
+        str | None,
+        Meta(description="URL of the Messages API: a gateway, vLLM, Ollama, llama.cpp. Default: the vendor's own."),
+    ] = None
+    model_api_key: Annotated[str | None, Meta(description="Key for the Messages API.")] = None
+    model_max_tokens: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="Tokens that one reply of a model may have.")
+    ] = 16_384
+    model_attempts: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100,
+            description="How often a model is asked, when it is overloaded or fails, before a turn gives up.",
+        ),
+    ] = 5
+    max_requests_per_turn: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100_000,
+            description="Model requests that one turn may take; then it ends with `tool_use_limit_reached_error`.",
+        ),
+    ] = 500
+    max_turning_sessions: Annotated[
+        int, Meta(ge=1, le=10_000, description="Sessions that one server turns at the same time; others wait.")
+    ] = 100
+    sandbox: Annotated[
+        Literal["bubblewrap", "unsafe-local", "off"],
+        Meta(
+            description="Where the tools of cloud environments run. bubblewrap: isolated, on Linux. unsafe-local: as this server's own "
+            "user, with everything that it may do; never with agents or input that you do not trust. off: nowhere."
+        ),
+    ] = "bubblewrap"
+    sandbox_memory_mb: Annotated[int, Meta(ge=16, description="Megabytes of memory that a sandbox may use.")] = 1024
+    sandbox_disk_mb: Annotated[int, Meta(ge=1, description="Megabytes that a session may keep in its sandbox.")] = 2048
+    sandbox_processes: Annotated[int, Meta(ge=8, description="Processes and threads that a sandbox may have.")] = 256
     schedule_jitter: Annotated[
         Literal["off", "published"],
         Meta(

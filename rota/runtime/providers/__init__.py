@@ -1,0 +1,1 @@
+"""The implementations of ``runtime.provider``: where models are asked."""

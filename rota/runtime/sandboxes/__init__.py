@@ -1,0 +1,1 @@
+"""The implementations of ``runtime.sandbox``: where tools run."""
