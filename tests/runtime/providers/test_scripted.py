@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rota.runtime.provider import ModelUsage, ProviderFailure, Reply, TextDelta, ThinkingBegan
@@ -227,6 +227,7 @@ def expected(line: dict[str, Any]) -> Any:
     return {} if line.get("text") == "" else line
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.lists(LINE, max_size=8), st.data(), st.booleans())
 def test_every_line_plays_once_and_in_order_whatever_comes_between(
     lines: list[Any], data: st.DataObject, system: bool
@@ -245,6 +246,7 @@ def test_every_line_plays_once_and_in_order_whatever_comes_between(
     assert conversation.hear().startswith("scripted")
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.lists(LINE, max_size=4), st.text(max_size=50))
 def test_the_same_question_has_the_same_answer(lines: list[Any], words: str) -> None:
     def run() -> list[Any]:
