@@ -29,6 +29,8 @@ from rota.queue.chore import Tools
 from rota.queue.wakes.local import LocalWake
 from rota.queue.wakes.procrastinate import ProcrastinateWake
 from rota.resources.workspaces import keys
+from rota.runtime import worker
+from rota.runtime.stand_ins import EmptyWorkshop, PlainProvider
 from rota.scheduler import turning
 from rota.scheduler.sweeper import Sweeper
 from rota.scheduler.ticker import FIRES, Ticker
@@ -136,7 +138,11 @@ async def _check_seal_key(db: Db, settings: Settings) -> None:
 
 def _wake(db: Db, settings: Settings) -> LocalWake | ProcrastinateWake:
     """How this server hears of work, and tells others that there is some. Unusable if the engine is not there."""
-    waits = [*(TOPICS if "courier" in settings.roles else ()), *(FIRES if "scheduler" in settings.roles else ())]
+    waits = [
+        *(TOPICS if "courier" in settings.roles else ()),
+        *(FIRES if "scheduler" in settings.roles else ()),
+        *(worker.TOPICS if "worker" in settings.roles else ()),
+    ]
     if settings.wakes == "local":
         return LocalWake(db, waits)
     if is_sqlite(settings.database_url):
@@ -145,7 +151,7 @@ def _wake(db: Db, settings: Settings) -> LocalWake | ProcrastinateWake:
         )
     if find_spec("procrastinate") is None:
         raise Unusable("--wakes procrastinate needs a package that is not installed: pip install 'rota[queue]'")
-    return ProcrastinateWake(db, settings.database_url, [*TOPICS, *FIRES], waits)
+    return ProcrastinateWake(db, settings.database_url, [*TOPICS, *FIRES, *worker.TOPICS], waits)
 
 
 @asynccontextmanager
@@ -178,6 +184,9 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncGenerato
             house.engines.append(Sweeper(api.CHORES, Tools(db=db, blobs=blobs, policy=rules), clock))
         if "courier" in settings.roles:
             house.engines.append(Courier(db, wake, clock, rules))
+        if "worker" in settings.roles:
+            provider, workshop = PlainProvider(), EmptyWorkshop()
+            house.engines.append(worker.Worker(db, wake, clock, rules, provider, workshop, blobs=blobs))
         house.app = App(
             house.routes,
             db,

@@ -17,7 +17,7 @@ from rota.base.errors import Unusable
 SECRETS = frozenset({"bootstrap_api_key", "model_api_key", "s3_access_key_id", "s3_secret_access_key", "seal_key"})
 """Settings that come from the environment only."""
 
-ROLES = ("api", "scheduler", "courier")
+ROLES = ("api", "scheduler", "courier", "worker")
 """The duties that one server can be limited to with ``--only``."""
 
 

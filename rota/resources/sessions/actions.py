@@ -166,7 +166,7 @@ def update(tx: Tx, who: Who, session_id: str, body: UpdateSession) -> Session:
     save(tx, new)
     session = _render(tx, [new])[0]
     shown = {name: getattr(session, name) for name in changed if getattr(new_body, name) != getattr(old.body, name)}
-    log.append(tx, new.id, [("session.updated", encode(shown).decode())], processed_at=tx.now)
+    log.append(tx, new.id, [("session.updated", encode(shown).decode())])
     announce(tx, who, "session.updated", new.id)
     return session
 

@@ -137,7 +137,7 @@ def draft(wish: Wish, found: References, now: int) -> Draft:
             agent=wish.override.body if wish.override is not None else None,
         ),
         thread=(session_id, ids.new(ids.THREAD), None, now, now, status, "{}"),
-        events=[event_row(session_id, number, entry, now) for number, entry in enumerate(wish.events, 1)],
+        events=[event_row(session_id, number, entry) for number, entry in enumerate(wish.events, sql.WAITING + 1)],
     )  # fmt: skip
     return _with_resources(made, wish, found, now) if wish.resources.given else made
 
@@ -168,17 +168,15 @@ def _with_resources(made: Draft, wish: Wish, found: References, now: int) -> Dra
     )
 
 
-def event_row(session_id: str, position: int, entry: LogEntry, now: int) -> Row:
-    """The row of a client's event. Outcomes are taken up on receipt; the others wait (contract, sending events)."""
+def event_row(session_id: str, position: int, entry: LogEntry) -> Row:
+    """The row of a client's event, waiting to be taken up."""
     kind, body = entry
-    processed_at = None
     if kind == "user.define_outcome":
-        processed_at = now
         outcome = msgspec.json.decode(body[:1] + '"type":"user.define_outcome",' + body[1:], type=DefineOutcome)
         if outcome.max_iterations is UNSET or outcome.max_iterations is None:
             outcome.max_iterations = DEFAULT_ITERATIONS
         body = '{"outcome_id":"' + ids.new(ids.OUTCOME) + '",' + entry_of(outcome)[1][1:]
-    return (session_id, position, ids.new(ids.EVENT), None, kind, processed_at, body)
+    return (session_id, position, ids.new(ids.EVENT), None, kind, None, body)
 
 
 def entry_of(event: Struct) -> LogEntry:
