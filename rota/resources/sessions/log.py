@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET
 
 from rota.base import ids
 from rota.base.errors import Forbidden, InvalidRequest, NotFound
 from rota.base.page import Position
 from rota.base.who import Who
-from rota.resources.sessions import calls, drafts, events, sql
+from rota.resources.sessions import calls, drafts, events, receipt, sql
 from rota.resources.sessions.calls import Calls
 from rota.resources.sessions.events import (
     CustomToolResult,
@@ -26,6 +26,7 @@ from rota.resources.sessions.events import (
     ToolResult,
     UserMessage,
 )
+from rota.resources.sessions.receipt import End, Receipt
 from rota.resources.sessions.rows import Stored, find
 from rota.resources.sessions.wire import ListEvents, SendEvents, SentEvents
 from rota.store.tx import Found, Row, Tx, page
@@ -50,17 +51,6 @@ def list_(tx: Tx, who: Who, position: Position | None, session_id: str, query: L
 def topic(session_id: str) -> str:
     """What is woken when a session's log has grown, or the session has changed or gone."""
     return f"events {session_id}"
-
-
-class End(Struct, frozen=True):
-    """Where a log ends: the last position and instant that were given away, what waits aside."""
-
-    position: int
-    at: int
-
-    def next_at(self, now: int) -> int:
-        """When the next event is processed: no two events of a session share an instant."""
-        return max(now, self.at + 1)
 
 
 def end(tx: Tx, session_id: str) -> End:
@@ -92,7 +82,7 @@ def send(tx: Tx, who: Who, session_id: str, body: SendEvents) -> SentEvents:
     if session.archived_at is not None or session.status == "terminated":
         raise InvalidRequest(f"Cannot send events to archived session: {session.id}")
     events.check(body.events, "events")
-    spent = _spent(session)
+    spent = receipt.spent(session)
     for index, event in enumerate(body.events):
         _check_thread(tx, session.id, event)
         if isinstance(event, ToolResult) and who.scope != "environment":
@@ -113,7 +103,7 @@ def send(tx: Tx, who: Who, session_id: str, body: SendEvents) -> SentEvents:
     _route_answers(tx, session.id, body.events, open_calls)
     waits = tx.one(sql.LAST_WAITING, session_id=session.id)
     assert waits is not None
-    queue = _Receipt(session, open_calls, end(tx, session.id), waits[0], tx.now)
+    queue = Receipt(session, open_calls, end(tx, session.id), waits[0], tx.now)
     for event in body.events:
         queue.take_in(event, spent=spent)
     tx.insert(sql.APPEND, queue.rows)
@@ -138,72 +128,6 @@ def calls_of(tx: Tx, session: Stored) -> Calls:
         elif processed_at is not None:
             found = calls.answered(found, kind, body)
     return found
-
-
-def _spent(session: Stored) -> bool:
-    """Whether the session has consumed what it may."""
-    budget, cost = session.body.budget, session.body.usage.list_cost
-    return budget is not None and cost is not None and int(cost.amount) >= int(budget.max_list_cost.amount)
-
-
-class _Receipt:
-    """Where each event of a request goes."""
-
-    def __init__(self, session: Stored, open_calls: Calls, last: End, waited: int, now: int) -> None:
-        self._session = session
-        self._calls = open_calls
-        self._last = last
-        self._waited = waited
-        self._now = now
-        self._anything = waited > sql.WAITING
-        self.rows: list[Row] = []
-        self.echo: list[Row] = []
-        self.wants_turn = session.status != "idle"
-        self.asked = False
-
-    @property
-    def resumes(self) -> bool:
-        """Whether what came sets the session running: not while a call still wants something from a client."""
-        if self._session.status == "idle":
-            return self.asked and not calls.wanted(self._calls)
-        return False
-
-    def take_in(self, event: InboundEvent, *, spent: bool) -> None:
-        kind, body = drafts.entry_of(event)
-        if isinstance(event, Interrupt):
-            if spent and self._session.status == "idle":  # accepted, and of no effect (contract §15)
-                self.echo.append(
-                    (self._session.id, 0, ids.new(ids.EVENT), None, kind, self._last.next_at(self._now), body)
-                )
-                return
-            busy = self._session.status != "idle" or bool(calls.wanted(self._calls)) or self._anything
-            self._place(kind, body, now=not busy)
-            self.wants_turn |= busy
-            return
-        if isinstance(event, ToolConfirmation | CustomToolResult | ToolResult):
-            content = msgspec.to_builtins(event)
-            own = event.session_thread_id is UNSET
-            now = own and calls.in_order(self._calls, kind, content)
-            if now:
-                self._calls = calls.answered(self._calls, kind, content)
-            self._place(kind, body, now=now)
-            self.asked |= own
-            self.wants_turn |= own
-            return
-        self._place(kind, body, now=False)
-        if not isinstance(event, SystemMessage):
-            self.asked = self.wants_turn = True
-
-    def _place(self, kind: str, body: str, *, now: bool) -> None:
-        if now:
-            self._last = End(self._last.position + 1, self._last.next_at(self._now))
-            row = (self._session.id, self._last.position, ids.new(ids.EVENT), None, kind, self._last.at, body)
-        else:
-            self._waited += 1
-            self._anything = True
-            row = drafts.event_row(self._session.id, self._waited, (kind, body))
-        self.rows.append(row)
-        self.echo.append(row)
 
 
 def _check_thread(tx: Tx, session_id: str, event: InboundEvent) -> None:
