@@ -57,7 +57,7 @@ class HostedBox:
         way = contextlib.nullcontext() if network is None or self._admit is None else self._admit(network)
         try:
             async with way:
-                frame = {"op": "run", "command": list(command), "environment": {}}
+                frame: dict[str, Any] = {"op": "run", "command": list(command), "environment": {}}
                 done = await self._link.ask(frame, seconds, GRACE)
         except SandboxFailure as exc:
             raise await self._failure(exc) from None

@@ -10,13 +10,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 from rota.runtime.sandbox import SandboxFailure, Spec
-from rota.runtime.sandboxes import binary, ground, inside, seccomp
+from rota.runtime.sandboxes import binary, ground, seccomp
 from rota.runtime.sandboxes.box import HostedBox
 from rota.runtime.sandboxes.link import Link
 from rota.runtime.sandboxes.recipe import CODE, ending, environment, recipe
@@ -38,9 +39,6 @@ class Bubblewrap:
         self._users = users
         self._without = without
         self._root = os.geteuid() == 0
-        self._code = {
-            f"{MODULE.replace('.', '/')}/{path.name}": path.read_bytes() for path in Path(inside.__path__[0]).glob("*.py")
-        }
         self._open: dict[HostedBox, int] = {}
         # A box dies with the thread that started it, so that thread has to live as long as the driver.
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="sandbox")
@@ -88,6 +86,10 @@ class Bubblewrap:
         for box in list(self._open):
             await box.close()
         self._starter.shutdown(wait=False)
+
+    @cached_property
+    def _code(self) -> dict[str, bytes]:
+        return {f"{MODULE.replace('.', '/')}/{name}": data for name, data in binary.compiled(self._python).items()}
 
     def _prepare(self, spec: Spec, user: int) -> None:
         try:
@@ -143,7 +145,16 @@ class Bubblewrap:
             words += ending(self._without)
             if "seccomp" not in self._without:
                 words += ["--seccomp", passed(seccomp.program())]
-            words += ["--setenv", "PYTHONPATH", CODE, "--setenv", "PYTHONDONTWRITEBYTECODE", "1", "--chdir", spec.workdir]
+            words += [
+                "--setenv",
+                "PYTHONPATH",
+                CODE,
+                "--setenv",
+                "PYTHONDONTWRITEBYTECODE",
+                "1",
+                "--chdir",
+                spec.workdir,
+            ]
             host = [self._python.path, "-s", "-S", "-m", f"{MODULE}.host", str(link.theirs.fileno())]
             program = self._bubblewrap(where, staged)
             command = [program, "--args", passed("".join(f"{word}\0" for word in words).encode()), "--", *host]

@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import socket
 import struct
-from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -151,5 +150,3 @@ def _done(data: bytes) -> Done:
         if block.get("type") not in ("text", "image", "document"):
             raise SandboxFailure("the tool host said something that cannot be understood")
     return done
-
-

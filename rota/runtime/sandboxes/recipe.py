@@ -6,7 +6,6 @@ folder and ``/dev/shm``, the latter three in memory and of a limited size. Every
 read-only, so that nothing can be filled without being counted.
 """
 
-import os
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -73,6 +72,8 @@ def recipe(
     add("net", "--unshare-net")
     add("capabilities", "--cap-drop", "ALL")
     words += ["--die-with-parent", "--new-session", "--clearenv"]
+    for path in ("/etc", "/run", "/mnt", "/home"):  # else they are made as narrow as the first file in them
+        words += ["--perms", "0755", "--dir", path]
     words += _system(where)
     for path in python:
         words += ["--ro-bind", where(Path(path)), path]
@@ -127,7 +128,7 @@ def _system(where: Callable[[Path], str]) -> list[str]:
     for name in _SYSTEM:
         path = Path(name)
         if path.is_symlink():
-            words += ["--symlink", os.readlink(path), name]
+            words += ["--symlink", str(path.readlink()), name]
         elif path.is_dir():
             words += ["--ro-bind", where(path), name]
     for name in _ETC:

@@ -4,9 +4,11 @@
 
 A frame is four bytes with its length, and JSON. In come ``begin`` (once), ``call``, ``run``, ``cancel``; out go ``ready`` (with the
 listening socket of the box's proxy, if it is to have a network) and ``done``. Commands run with this process's user, so it does not
-trust them: it cannot be traced or looked into, its socket is passed to nobody, and every file tool runs in a child of its
+trust them: it cannot be traced or looked into, its socket is passed to nobody, and what may take long runs in a child of its
 own, that a command may kill but not speak for. When the socket ends, so does the process, and with it everything inside.
 """
+
+from __future__ import annotations
 
 import ctypes
 import json
@@ -17,11 +19,18 @@ import signal
 import socket
 import struct
 import sys
-from typing import Any, Callable, Dict, List, Optional
 
-from rota.runtime.sandboxes.inside.files import Block, Failed, Files
+from rota.runtime.sandboxes.inside.files import Files
 from rota.runtime.sandboxes.inside.loop import Loop, end_group, own, start
+from rota.runtime.sandboxes.inside.paths import Failed
 from rota.runtime.sandboxes.inside.shell import Shell
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from rota.runtime.sandboxes.inside.files import Block
 
 PROXY = ("127.0.0.1", 3128)
 TAIL = 64 * 1024
@@ -38,7 +47,7 @@ class Job:
         self.pid = pid
         self.output = output
         self.seen = bytearray()
-        self.code: Optional[int] = None
+        self.code: int | None = None
         self.ended = False
 
 
@@ -49,10 +58,10 @@ class Host:
         self.control = control
         self.loop = Loop()
         self.received = bytearray()
-        self.jobs: Dict[int, Job] = {}
+        self.jobs: dict[int, Job] = {}
         self.files: Files
         self.shell: Shell
-        self.environment: Dict[str, str] = {}
+        self.environment: dict[str, str] = {}
         self.loop.readable(control.fileno(), self._receive)
 
     def _receive(self) -> None:
@@ -69,7 +78,7 @@ class Host:
             self._take(frame)
         return None
 
-    def _take(self, frame: Dict[str, Any]) -> None:
+    def _take(self, frame: dict[str, Any]) -> None:
         if frame["op"] == "begin":
             self._begin(frame)
         elif frame["op"] == "call" and frame["tool"] == "bash":
@@ -84,13 +93,13 @@ class Host:
             if frame["id"] in self.jobs:
                 end_group(self.jobs[frame["id"]].pid)
 
-    def _begin(self, frame: Dict[str, Any]) -> None:
+    def _begin(self, frame: dict[str, Any]) -> None:
         for name, value in frame["limits"].items():
             _lower(getattr(resource, "RLIMIT_" + name), value)
         self.environment = frame["environment"]
         self.files = Files(frame["workdir"], frame["roots"], frame["read_only"], self.environment)
         self.shell = Shell(self.loop, frame["workdir"], self.environment)
-        passed: List[int] = []
+        passed: list[int] = []
         if frame["network"]:
             # A socket stays in the network in which it was made: who accepts on it outside hears this box and no other.
             listener = socket.socket()
@@ -101,16 +110,20 @@ class Host:
         for fd in passed:
             os.close(fd)
 
-    def _file_tool(self, number: int, tool: str, given: Dict[str, Any]) -> None:
-        def work(output: int) -> None:
-            error = False
+    def _file_tool(self, number: int, tool: str, given: dict[str, Any]) -> None:
+        def result() -> dict[str, Any]:
             try:
-                content = self.files.call(tool, given)
+                return {"content": _fit(self.files.call(tool, given)), "error": False}
             except Failed as exc:
-                content, error = _block(str(exc)), True
+                return {"content": _fit(_block(str(exc))), "error": True}
             except Exception as exc:
-                content, error = _block(f"{tool}: {exc!r}"), True
-            _write(output, json.dumps({"content": _fit(content), "error": error}).encode())
+                return {"content": _fit(_block(f"{tool}: {exc!r}")), "error": True}
+
+        if self.files.quick(tool, given):
+            return self._send({"op": "done", "id": number, **result()})
+
+        def work(output: int) -> None:
+            _write(output, json.dumps(result()).encode())
 
         def finish(job: Job) -> None:
             try:
@@ -119,9 +132,9 @@ class Host:
             except ValueError:
                 self._done(number, _block(f"{tool}: the tool was ended before it had a result"), error=True)
 
-        self._child(number, work, finish, keep=None)
+        return self._child(number, work, finish, keep=None)
 
-    def _run(self, number: int, command: List[str], environment: Dict[str, str]) -> None:
+    def _run(self, number: int, command: list[str], environment: dict[str, str]) -> None:
         def finish(job: Job) -> None:
             end_group(job.pid)  # what it left in the background
             text = _LONE.sub("\ufffd", job.seen.decode(errors="replace"))
@@ -134,7 +147,7 @@ class Host:
         os.close(writing)
         self._follow(Job(number, pid, output), finish, TAIL)
 
-    def _child(self, number: int, work: Callable[[int], None], finish: Callable[[Job], None], keep: Optional[int]) -> None:
+    def _child(self, number: int, work: Callable[[int], None], finish: Callable[[Job], None], keep: int | None) -> None:
         output, writing = os.pipe()
         pid = os.fork()
         if not pid:
@@ -148,7 +161,7 @@ class Host:
         os.close(writing)
         self._follow(Job(number, pid, output), finish, keep)
 
-    def _follow(self, job: Job, finish: Callable[[Job], None], keep: Optional[int]) -> None:
+    def _follow(self, job: Job, finish: Callable[[Job], None], keep: int | None) -> None:
         """Read what a child writes until it has ended, of which only the last ``keep`` bytes matter."""
         self.jobs[job.number] = job
         os.set_blocking(job.output, False)
@@ -177,13 +190,13 @@ class Host:
             del self.jobs[job.number]
             finish(job)
 
-        self.loop.readable(job.output, lambda: None if read() else None)
+        self.loop.readable(job.output, read)
         self.loop.child(job.pid, gone)
 
-    def _done(self, number: int, content: List[Block], error: bool) -> None:
+    def _done(self, number: int, content: list[Block], error: bool) -> None:
         self._send({"op": "done", "id": number, "content": _fit(content), "error": error})
 
-    def _send(self, frame: Dict[str, Any], passed: Optional[List[int]] = None) -> None:
+    def _send(self, frame: dict[str, Any], passed: list[int] | None = None) -> None:
         data = json.dumps(frame).encode()
         data = struct.pack("!I", len(data)) + data
         try:
@@ -195,11 +208,11 @@ class Host:
             self.loop.end()  # nobody is there any more
 
 
-def _block(text: str) -> List[Block]:
+def _block(text: str) -> list[Block]:
     return [{"type": "text", "text": text}]
 
 
-def _fit(content: List[Block]) -> List[Block]:
+def _fit(content: list[Block]) -> list[Block]:
     """Blocks as an event can hold them: no text is empty, and none holds half a surrogate pair."""
     for block in content:
         if block["type"] == "text":

@@ -4,13 +4,19 @@ Asyncio would cost every box 60 ms to import. The process may be the first of it
 reaps whatever ends.
 """
 
+from __future__ import annotations
+
 import heapq
 import itertools
 import os
 import selectors
 import signal
 import time
-from typing import Any, Callable, Dict, List, Tuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 
 class Loop:
@@ -18,22 +24,22 @@ class Loop:
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
-        self._children: Dict[int, Callable[[int], None]] = {}
-        self._times: List[Tuple[float, int, Callable[[], None]]] = []
+        self._children: dict[int, Callable[[int], None]] = {}
+        self._times: list[tuple[float, int, Callable[[], object]]] = []
         self._numbers = itertools.count()
         self._ended = False
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
         os.set_blocking(reading, False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGCHLD, _rung)
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
         self.readable(reading, lambda: self._reap(reading))
 
-    def readable(self, fd: int, then: Callable[[], None]) -> None:
+    def readable(self, fd: int, then: Callable[[], object]) -> None:
         """Call whenever there is something to be read, or the end."""
         self._selector.register(fd, selectors.EVENT_READ, then)
 
-    def writable(self, fd: int, then: Callable[[], None]) -> None:
+    def writable(self, fd: int, then: Callable[[], object]) -> None:
         """Call whenever there is room to write."""
         self._selector.register(fd, selectors.EVENT_WRITE, then)
 
@@ -48,7 +54,7 @@ class Loop:
         """Call with the exit code when a child has ended; negative for a signal."""
         self._children[pid] = then
 
-    def after(self, seconds: float, then: Callable[[], None]) -> Callable[[], None]:
+    def after(self, seconds: float, then: Callable[[], object]) -> Callable[[], None]:
         """Call when so much time has passed. Gives what calls that off."""
         entry = (time.monotonic() + seconds, next(self._numbers), then)
         heapq.heappush(self._times, entry)
@@ -91,7 +97,11 @@ class Loop:
                 then(-os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status))
 
 
-def start(command: List[str], environment: Dict[str, str], stdin: int, output: int) -> int:
+def _rung(*_: Any) -> None:
+    """A child has ended; the descriptor that is written to then wakes the loop."""
+
+
+def start(command: list[str], environment: dict[str, str], stdin: int, output: int) -> int:
     """Start a program in a session of its own, output and errors to one descriptor: its process id."""
     pid = os.fork()
     if pid:
@@ -123,7 +133,8 @@ def own() -> None:
 
 def end_group(pid: int) -> None:
     """Kill a program that ``start`` started, and what it has started itself."""
-    try:
-        os.killpg(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass
+    for kill in (os.killpg, os.kill):  # the group may not be there yet
+        try:
+            kill(pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass

@@ -5,26 +5,29 @@ takes too long the shell is killed with all that it runs, and the next call find
 the reference would ask for a restart.
 """
 
-import errno
+from __future__ import annotations
+
 import os
 import re
-import secrets
-from typing import Any, Callable, Dict, List, Optional
 
 from rota.runtime.sandboxes.inside.loop import Loop, end_group, start
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Answer = Callable[[str, bool], None]
 
 OUTPUT_LIMIT = 100 * 1024
 SECONDS = 120.0
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
-Answer = Callable[[str, bool], None]
-"""With a text, and whether it is an error."""
-
 
 class Call:
     """One command, from when it was asked for to its answer."""
 
-    def __init__(self, number: int, given: Dict[str, Any], answer: Answer) -> None:
+    def __init__(self, number: int, given: dict[str, Any], answer: Answer) -> None:
         self.number = number
         self.given = given
         self.answer = answer
@@ -44,18 +47,18 @@ class Call:
 class Shell:
     """The shell, and the calls that wait for it: one at a time."""
 
-    def __init__(self, loop: Loop, workdir: str, environment: Dict[str, str]) -> None:
+    def __init__(self, loop: Loop, workdir: str, environment: dict[str, str]) -> None:
         self._loop = loop
         self._workdir = workdir
         self._environment = {**environment, "PS1": "", "PS2": "", "TERM": "dumb"}
-        self._pid: Optional[int] = None
+        self._pid: int | None = None
         self._in = self._out = -1
         self._unwritten = b""
         self._early = bytearray()
-        self._now: Optional[Call] = None
-        self._waiting: List[Call] = []
+        self._now: Call | None = None
+        self._waiting: list[Call] = []
 
-    def call(self, number: int, given: Dict[str, Any], answer: Answer) -> None:
+    def call(self, number: int, given: dict[str, Any], answer: Answer) -> None:
         """Run a command, or wait until those before it have been answered."""
         self._waiting.append(Call(number, given, answer))
         self._next()
@@ -84,19 +87,22 @@ class Shell:
         if call.given.get("restart"):
             self._stop()
             self._start()
-            return self._answer("bash session restarted")
-        if not command:
-            return self._answer("bash: command is required", error=True)
-        if not isinstance(command, str):
-            return self._answer("bash: command must be a string", error=True)
-        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, (int, float)) or limit < 0):
-            return self._answer("bash: timeout_ms must be a number", error=True)
-        seconds = limit / 1000.0 if limit else SECONDS
+            self._answer("bash session restarted")
+        elif not command:
+            self._answer("bash: command is required", error=True)
+        elif not isinstance(command, str):
+            self._answer("bash: command must be a string", error=True)
+        elif limit is not None and (isinstance(limit, bool) or not isinstance(limit, (int, float)) or limit < 0):
+            self._answer("bash: timeout_ms must be a number", error=True)
+        else:
+            self._send(call, command, limit / 1000.0 if limit else SECONDS)
+
+    def _send(self, call: Call, command: str, seconds: float) -> None:
         if self._pid is None:
             self._start()
         call.take(bytes(self._early))
         self._early.clear()
-        word = f"__ROTA_{secrets.token_hex(16)}_"
+        word = f"__ROTA_{os.urandom(16).hex()}_"
         call.mark = word.encode()
         # Written in two halves, so that what the shell is sent does not hold the word itself. A command that reads its input
         # finds none, rather than the commands that come after it.
@@ -145,22 +151,19 @@ class Shell:
     def _read(self) -> None:
         try:
             piece = os.read(self._out, 64 * 1024)
-        except OSError as exc:
-            if exc.errno == errno.EAGAIN:
-                return
-            piece = b""
+        except BlockingIOError:
+            return
         if not piece:
-            return self._closed()
-        call = self._now
-        if call is None:  # a job in the background; what it says is shown with the next call
+            self._closed()
+        elif self._now is None:  # a job in the background; what it says is shown with the next call
             self._early += piece
             del self._early[: max(0, len(self._early) - OUTPUT_LIMIT)]
-            return None
-        call.take(piece)
-        ending = re.search(re.escape(call.mark) + rb"(\d+)\n", call.output[-len(piece) - len(call.mark) - 8 :])
-        if ending is not None:
-            self._finished(call, int(ending[1]))
-        return None
+        else:
+            self._now.take(piece)
+            lately = self._now.output[-len(piece) - len(self._now.mark) - 8 :]
+            ending = re.search(re.escape(self._now.mark) + rb"(\d+)\n", lately)
+            if ending is not None:
+                self._finished(self._now, int(ending[1]))
 
     def _finished(self, call: Call, code: int) -> None:
         text = _ANSI.sub("", call.output.decode(errors="replace"))
