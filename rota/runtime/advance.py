@@ -75,6 +75,7 @@ def advance(
     """Take the next step; the turn after it. Fenced. A session that rests is let go of."""
     was = turns.look(tx, held.session, held.state.position)
     state = fold(held.state, was.news)
+    state = replace(state, position=max(state.position, was.position), at=max(state.at, was.at))
     terms = replace(held.terms, budget=_budget(was.body))
     done = step(state, tx.now, terms, came, under_way=under_way, only_record=only_record)
     written = sorted([*done.new, *(event for _, event in done.taken)], key=lambda event: event.position)

@@ -4,13 +4,13 @@ A preview is never kept, and promises nothing: the event of the same id that fol
 the request failed, the end of its span says so.
 """
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 
 class Previews(Protocol):
     """Where previews go. Calls are made on the event loop, return at once and never fail."""
 
-    def start(self, session_id: str, event_type: str, event_id: str) -> None:
+    def start(self, session_id: str, event_type: Literal["agent.message", "agent.thinking"], event_id: str) -> None:
         """An ``agent.message`` or ``agent.thinking`` has begun, and will have this id."""
         ...
 

@@ -1,25 +1,9 @@
-"""A model and a workshop that do next to nothing, for a server that has no better ones."""
+"""A workshop without tools, for a server that has no better one."""
 
-from collections.abc import AsyncGenerator
 from typing import Any
 
 from rota.resources.sessions.turns import TurnSession
-from rota.runtime.provider import ModelRequest, ModelUsage, Piece, Reply
 from rota.runtime.tool import Outcome
-
-
-class PlainProvider:
-    """Answers everything with one sentence."""
-
-    name = "plain"
-
-    async def ask(self, request: ModelRequest) -> AsyncGenerator[Piece]:
-        """The sentence."""
-        said = f"plain: no model is configured, and {request.model} was not asked."
-        yield Reply(content=[{"type": "text", "text": said}], stop_reason="end_turn", usage=ModelUsage())
-
-    async def close(self) -> None:
-        """Nothing."""
 
 
 class EmptyWorkshop:

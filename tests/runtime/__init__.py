@@ -1,1 +1,1 @@
-"""The turn engine: its pure loop, whole turns over both databases, and what survives when it is killed."""
+"""The engine that turns sessions: what it asks, what it runs, what it writes down."""

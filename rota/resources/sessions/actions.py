@@ -199,6 +199,7 @@ def archive(tx: Tx, who: Who, session_id: str) -> Session:
         )
     new = msgspec.structs.replace(old, status="terminated", archived_at=tx.now, updated_at=tx.now)
     save(tx, new)
+    tx.wake(log.topic(new.id))
     announce(tx, who, "session.archived", new.id)
     return _render(tx, [new])[0]
 
@@ -213,6 +214,7 @@ def delete(tx: Tx, who: Who, session_id: str) -> SessionDeleted:
     for query in (sql.DELETE_EVENTS, sql.DELETE_THREADS, sql.DELETE_TOKENS, sql.DELETE_STORES, sql.DELETE):
         tx.run(query, id=old.id)
     files.delete_scoped(tx, old.id)
+    tx.wake(log.topic(old.id))
     announce(tx, who, "session.deleted", old.id)
     return SessionDeleted(old.id)
 

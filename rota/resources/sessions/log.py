@@ -32,6 +32,11 @@ from rota.resources.sessions.wire import ListEvents, SendEvents, SentEvents
 from rota.store.tx import Found, Row, Tx, page
 
 
+def topic(session_id: str) -> str:
+    """What is woken when a session's log has grown, or has come to its end."""
+    return f"events {session_id}"
+
+
 def list_(tx: Tx, who: Who, position: Position | None, session_id: str, query: ListEvents) -> Found:
     """A page of the session's log, oldest first unless asked otherwise."""
     session = find(tx, who, session_id)
@@ -48,23 +53,18 @@ def list_(tx: Tx, who: Who, position: Position | None, session_id: str, query: L
     return found.map(sql.to_event)
 
 
-def topic(session_id: str) -> str:
-    """What is woken when a session's log has grown, or the session has changed or gone."""
-    return f"events {session_id}"
-
-
 def end(tx: Tx, session_id: str) -> End:
     """Where the session's log ends."""
     row = tx.one(sql.LAST_EVENT, session_id=session_id)
     return End(0, 0) if row is None else End(row[0], row[1])
 
 
-def append(tx: Tx, session_id: str, entries: Sequence[drafts.LogEntry]) -> list[Row]:
-    """Put events at the end of the log, one after the other; returns their rows."""
+def append(tx: Tx, session_id: str, entries: Sequence[drafts.LogEntry], *, thread_id: str | None = None) -> list[Row]:
+    """Put events at the end of the log, one after the other; returns their rows. ``thread_id`` is a child thread's."""
     last = end(tx, session_id)
     at = last.next_at(tx.now)
     rows: list[Row] = [
-        (session_id, last.position + number, ids.new(ids.EVENT), None, kind, at + number - 1, body)
+        (session_id, last.position + number, ids.new(ids.EVENT), thread_id, kind, at + number - 1, body)
         for number, (kind, body) in enumerate(entries, 1)
     ]
     tx.insert(sql.APPEND, rows)

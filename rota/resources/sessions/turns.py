@@ -68,11 +68,14 @@ class Claim(Struct, frozen=True):
 
 
 class Look(Struct, frozen=True):
-    """A session at the beginning of an append: its row's status and body, and what came since the last one."""
+    """A session at the beginning of an append: its row's status and body, and what came since the last one. ``position`` and
+    ``at`` are where its log ends, with all of its threads; 0 if that has not moved."""
 
     status: Status
     body: sql.Body
     news: Sequence[LogEvent]
+    position: int
+    at: int
 
 
 class Appended(Struct, frozen=True, kw_only=True):
@@ -162,7 +165,7 @@ def load(tx: Tx, claimed: Claim) -> tuple[TurnSession, list[LogEvent]]:
         self_hosted=bool(self_hosted),
         body=body,
     )
-    return session, _events(tx, session_id, 0)
+    return session, _events(tx.all(sql.RECENT, session_id=session_id, after=0))
 
 
 def look(tx: Tx, session: TurnSession, after: int) -> Look:
@@ -170,10 +173,12 @@ def look(tx: Tx, session: TurnSession, after: int) -> Look:
     row = tx.one(sql.GET_FENCE, id=session.id)
     if row is None or row[0] != session.epoch or row[1] is not None:
         raise Fenced(session.id)
-    return Look(row[2], sql.body_of(row[3]), _events(tx, session.id, after))
+    rows = tx.all(sql.RECENT, session_id=session.id, after=after)
+    position, at = next(((each[0], each[4]) for each in reversed(rows) if each[4] is not None), (0, 0))
+    return Look(row[2], sql.body_of(row[3]), _events(rows), position, at)
 
 
-def _events(tx: Tx, session_id: str, after: int) -> list[LogEvent]:
+def _events(rows: Sequence[Row]) -> list[LogEvent]:
     return [
         LogEvent(
             id=event_id,
@@ -183,9 +188,7 @@ def _events(tx: Tx, session_id: str, after: int) -> list[LogEvent]:
             body=_decode(body),
             notes={} if notes is None else _decode(notes),
         )
-        for position, event_id, thread_id, kind, processed_at, body, notes in tx.all(
-            sql.RECENT, session_id=session_id, after=after
-        )
+        for position, event_id, thread_id, kind, processed_at, body, notes in rows
         if thread_id is None
     ]
 
