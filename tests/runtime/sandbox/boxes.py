@@ -32,8 +32,6 @@ def why_none() -> str | None:
     return asyncio.run(look())
 
 
-
-
 def folders(place: Path) -> tuple[Mount, ...]:
     """A session's folders, as a workshop makes them."""
     for name in ("workspace", "outputs", "uploads"):
@@ -62,9 +60,7 @@ async def opened(
 ) -> AsyncGenerator[HostedBox]:
     """An open box over folders in ``place``."""
     own = sandbox or driver()
-    spec = Spec(
-        name=name, mounts=folders(place), network=network, limits=limits, environment=environment or {}
-    )
+    spec = Spec(name=name, mounts=folders(place), network=network, limits=limits, environment=environment or {})
     box: Any = await own.open(spec)
     try:
         yield box
