@@ -217,6 +217,13 @@ class Settings(Struct, kw_only=True, frozen=True):
     sandbox_memory_mb: Annotated[int, Meta(ge=16, description="Megabytes of memory that a sandbox may use.")] = 1024
     sandbox_disk_mb: Annotated[int, Meta(ge=1, description="Megabytes that a session may keep in its sandbox.")] = 2048
     sandbox_processes: Annotated[int, Meta(ge=8, description="Processes and threads that a sandbox may have.")] = 256
+    sandbox_uids: Annotated[
+        str | None,
+        Meta(
+            description="Users, such as `50000-59999`, that sandboxes run as when this server is root, each session as one of its own. "
+            "They must belong to nobody else. Default: 1900000000-1900065535, or 50000-59999 where there are no such numbers."
+        ),
+    ] = None
     schedule_jitter: Annotated[
         Literal["off", "published"],
         Meta(
