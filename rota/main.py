@@ -78,6 +78,7 @@ class House:
     blobs: Blobs
     ticker: Ticker
     feed: Feed
+    previews: Previews
     routes: list[Route] = field(default_factory=list[Route])
     engines: list[Engine] = field(default_factory=list[Engine])
     app: App = field(init=False)
@@ -176,9 +177,10 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncGenerato
         cursors = Cursors(await db.write(_cursor_key))
         rules = policy(settings)
         wake = _wake(db, settings)
+        feed = Feed(db, Logs(stream.frame), quiet=stream.PING)
         house = House(
             settings, db, blobs, Ticker(db, clock, rules, wake=wake if "scheduler" in settings.roles else None),
-            Feed(db, Logs(stream.frame), quiet=stream.PING),
+            feed, Previews(feed, stream.frame),
         )  # fmt: skip
         house.routes += probes.routes(
             lambda: house.routes, version=own_version(), stopping=lambda: house.stopping, counts=house.counts
