@@ -81,13 +81,15 @@ def _right(row: Row, now: int, policy: Policy) -> bool:
     deployment_id, status, fire_at, due_at, accounted_at, stalled_at, *_ = row
     if status != "active":
         return due_at is None
-    if not accounted_at or accounted_at > now + SECOND:
-        return False
     try:
         schedule = _schedule(row)
         expected = schedules.following(schedule, accounted_at)
-    except Exception:  # one that cannot be read keeps its dates, and the fire records what is wrong with it
+    except (
+        Exception
+    ):  # one that cannot be read keeps its dates and holds up nobody; the fire records what is wrong with it
         return True
+    if not accounted_at or accounted_at > now + SECOND:
+        return False
     if due_at != expected or expected is None:
         return due_at is expected
     return stalled_at is not None or fire_at == schedules.moment(policy.timing, deployment_id, schedule, expected)
