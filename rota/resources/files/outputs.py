@@ -106,9 +106,7 @@ def _put(
         content.let_go(tx, [row[0] for row in tx.all(sql.DELETE_MANY, ids=[replaced.file_id], scope_id=session_id)])
     new = Published(output.path, file_id, tx.now, output.written.size, output.written.digest, output.mark)
     known[output.path] = new
-    tx.insert(
-        sql.KEEP_OUTPUTS, [(session_id, new.path, new.file_id, new.published_at, new.size, new.digest, new.mark)]
-    )
+    tx.insert(sql.KEEP_OUTPUTS, [(session_id, new.path, new.file_id, new.published_at, new.size, new.digest, new.mark)])
     return None
 
 
