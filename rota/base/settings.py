@@ -238,6 +238,13 @@ class Settings(Struct, kw_only=True, frozen=True):
     npm_registry: Annotated[
         str | None, Meta(description="URL of the registry that npm uses in sandboxes, likewise. Default: npm's own.")
     ] = None
+    sandbox_uids: Annotated[
+        str | None,
+        Meta(
+            description="Users, such as `50000-59999`, that sandboxes run as when this server is root, each session as one of its own. "
+            "They must belong to nobody else. Default: 1900000000-1900065535, or 50000-59999 where there are no such numbers."
+        ),
+    ] = None
     schedule_jitter: Annotated[
         Literal["off", "published"],
         Meta(

@@ -16,7 +16,10 @@ WATCH_SECONDS: Final = 1.0
 
 
 class HostedBox:
-    """Calls go to the tool host; ``end`` is the driver's way to make sure that nothing of the box is left."""
+    """Calls go to the tool host; ``end`` is the driver's way to make sure that nothing of the box is left.
+
+    ``admit`` widens the network for a while, and ``outward`` are the variables by which programs find it.
+    """
 
     def __init__(
         self,
@@ -25,11 +28,13 @@ class HostedBox:
         end: Callable[[], Awaitable[None]],
         *,
         admit: Callable[[Network], contextlib.AbstractAsyncContextManager[None]] | None = None,
+        outward: dict[str, str] | None = None,
     ) -> None:
         self._spec = spec
         self._link = link
         self._end = end
         self._admit = admit
+        self._outward = outward or {}
         self._used = False
         self._why = ""
         self._closing: asyncio.Task[None] | None = None
@@ -57,7 +62,11 @@ class HostedBox:
         way = contextlib.nullcontext() if network is None or self._admit is None else self._admit(network)
         try:
             async with way:
-                frame: dict[str, Any] = {"op": "run", "command": list(command), "environment": {}}
+                frame: dict[str, Any] = {
+                    "op": "run",
+                    "command": list(command),
+                    "environment": {} if network is None else self._outward,
+                }
                 done = await self._link.ask(frame, seconds, GRACE)
         except SandboxFailure as exc:
             raise await self._failure(exc) from None

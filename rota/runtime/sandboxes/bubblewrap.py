@@ -10,22 +10,28 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from rota.runtime.sandbox import SandboxFailure, Spec
+from rota.outgoing import guard
+from rota.outgoing.proxy import Gate
+from rota.outgoing.reach import Reach, reach
+from rota.outgoing.resolve import Resolve, system_resolve
+from rota.runtime.sandbox import Network, SandboxFailure, Spec
 from rota.runtime.sandboxes import binary, ground, seccomp
 from rota.runtime.sandboxes.box import HostedBox
 from rota.runtime.sandboxes.link import Link
-from rota.runtime.sandboxes.recipe import CODE, ending, environment, recipe
+from rota.runtime.sandboxes.recipe import CODE, PROXY, ending, environment, proxy_variables, recipe
 
 START_SECONDS: Final = 20.0
 END_SECONDS: Final = 5.0
 STAGE: Final = "/tmp"  # noqa: S108 - a mount of its own, in a namespace of its own
 MODULE: Final = "rota.runtime.sandboxes.inside"
+_NO_HOSTS: Final = guard.Allowed()
 
 
 class Bubblewrap:
@@ -33,10 +39,19 @@ class Bubblewrap:
 
     name = "bubblewrap"
 
-    def __init__(self, *, users: range, without: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        *,
+        users: range,
+        allowed: guard.Allowed = _NO_HOSTS,
+        resolve: Resolve = system_resolve,
+        without: frozenset[str] = frozenset(),
+    ) -> None:
         self._program = binary.find()
         self._python = binary.interpreter()
         self._users = users
+        self._allowed = allowed
+        self._resolve = resolve
         self._without = without
         self._root = os.geteuid() == 0
         self._open: dict[HostedBox, int] = {}
@@ -65,21 +80,37 @@ class Bubblewrap:
             raise
         try:
             async with asyncio.timeout(START_SECONDS):
-                await link.begin(self._begin(spec))
+                listener = await link.begin(self._begin(spec))
         except (SandboxFailure, TimeoutError, asyncio.CancelledError) as exc:
             link.close()
             said = await self._ended(process)
             if isinstance(exc, asyncio.CancelledError):
                 raise
             raise SandboxFailure(f"No sandbox can be made: {binary.why_not(said) or exc}.") from None
+        assert listener is not None
+        gate = Gate(listener, self._reach(spec.network), self._resolve)
+        await gate.open()
 
         async def end() -> None:
             self._open.pop(box, None)
+            await gate.close()
             await self._ended(process)
 
-        box = HostedBox(spec, link, end)
+        @asynccontextmanager
+        async def admit(network: Network) -> AsyncGenerator[None]:
+            usual, gate.reach = gate.reach, self._reach(network)
+            try:
+                yield
+            finally:
+                gate.reach = usual
+                gate.drop()
+
+        box = HostedBox(spec, link, end, admit=admit, outward=proxy_variables(PROXY))
         self._open[box] = user
         return box
+
+    def _reach(self, network: Network) -> Reach:
+        return reach(network.kind, network.hosts, self._allowed)
 
     async def close(self) -> None:
         """See ``sandbox.Sandbox``."""
@@ -90,6 +121,10 @@ class Bubblewrap:
     @cached_property
     def _code(self) -> dict[str, bytes]:
         return {f"{MODULE.replace('.', '/')}/{name}": data for name, data in binary.compiled(self._python).items()}
+
+    @property
+    def _extra_path(self) -> str:
+        return "" if self._python.folder is None else str(self._python.folder / "bin")
 
     def _prepare(self, spec: Spec, user: int) -> None:
         try:
@@ -107,9 +142,9 @@ class Bubblewrap:
             "workdir": spec.workdir,
             "roots": [mount.inside for mount in spec.mounts if mount.inside != spec.workdir] + ["/tmp"],  # noqa: S108 - the box's own
             "read_only": [mount.inside for mount in spec.mounts if not mount.writable],
-            "environment": environment(spec, None),
+            "environment": environment(spec, None if spec.network.kind == "none" else PROXY, self._extra_path),
             "limits": {"NPROC": limits.processes, "FSIZE": limits.disk, "CORE": 0, "NOFILE": 4096},
-            "network": False,
+            "network": True,
         }
 
     def _start(self, spec: Spec, link: Link, user: int) -> "subprocess.Popen[bytes]":

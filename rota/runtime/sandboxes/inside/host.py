@@ -60,7 +60,7 @@ class Host:
         self.received = bytearray()
         self.jobs: dict[int, Job] = {}
         self.files: Files
-        self.shell: Shell
+        self.shell: Shell | None = None
         self.environment: dict[str, str] = {}
         self.loop.readable(control.fileno(), self._receive)
 
@@ -83,13 +83,15 @@ class Host:
             self._begin(frame)
         elif frame["op"] == "call" and frame["tool"] == "bash":
             number = frame["id"]
+            assert self.shell is not None
             self.shell.call(number, frame["input"], lambda text, error: self._done(number, _block(text), error))
         elif frame["op"] == "call":
             self._file_tool(frame["id"], frame["tool"], frame["input"])
         elif frame["op"] == "run":
             self._run(frame["id"], frame["command"], frame["environment"])
         elif frame["op"] == "cancel":
-            self.shell.cancel(frame["id"])
+            if self.shell is not None:
+                self.shell.cancel(frame["id"])
             if frame["id"] in self.jobs:
                 end_group(self.jobs[frame["id"]].pid)
 
@@ -193,6 +195,13 @@ class Host:
         self.loop.readable(job.output, read)
         self.loop.child(job.pid, gone)
 
+    def end(self) -> None:
+        """End what runs. In a namespace of its own all processes end with this one, but it may be without."""
+        if self.shell is not None:
+            self.shell.close()
+        for job in self.jobs.values():
+            end_group(job.pid)
+
     def _done(self, number: int, content: list[Block], error: bool) -> None:
         self._send({"op": "done", "id": number, "content": _fit(content), "error": error})
 
@@ -235,7 +244,7 @@ def _lower(limit: int, value: int) -> None:
 
 def _withdraw(control: int) -> None:
     """Let nobody else inside have what this process has: no look into it, no descriptor of it."""
-    if ctypes.CDLL(None, use_errno=True).prctl(_SET_DUMPABLE, 0, 0, 0, 0):
+    if sys.platform == "linux" and ctypes.CDLL(None, use_errno=True).prctl(_SET_DUMPABLE, 0, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl")
     os.set_inheritable(control, False)
     highest = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -255,7 +264,9 @@ def main() -> None:
     control = int(sys.argv[1])
     _withdraw(control)
     os.umask(0o022)
-    Host(socket.socket(fileno=control)).loop.run()
+    host = Host(socket.socket(fileno=control))
+    host.loop.run()
+    host.end()
 
 
 if __name__ == "__main__":

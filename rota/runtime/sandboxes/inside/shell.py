@@ -73,6 +73,10 @@ class Shell:
             self._waiting.remove(call)
             call.answer("bash: the command was stopped", True)
 
+    def close(self) -> None:
+        """End the shell and what it runs."""
+        self._stop()
+
     def _next(self) -> None:
         while self._now is None and self._waiting:
             self._now = self._waiting.pop(0)
