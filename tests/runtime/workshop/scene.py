@@ -10,6 +10,7 @@ from rota.resources.agents.wire import ThreadAgent
 from rota.resources.environments import actions as environments
 from rota.resources.sessions import rows
 from rota.resources.sessions.turns import TurnSession
+from rota.runtime.bench import Stock
 from rota.runtime.sandbox import Sandbox
 from rota.runtime.sandboxes import ground
 from rota.runtime.sandboxes.bubblewrap import Bubblewrap
@@ -51,6 +52,11 @@ class Scene:
         """What a new server process is."""
         self.close()
         self._open()
+
+    @property
+    def stock(self) -> Stock:
+        """What the workshop's benches have in common."""
+        return self.workshop._stock
 
     @property
     def folder(self) -> Path:
