@@ -17,7 +17,7 @@ from rota.queue.outbox import announce
 from rota.resources.agents import actions as agents
 from rota.resources.agents.wire import AgentParam, AgentWithOverrides
 from rota.resources.files import actions as files
-from rota.resources.sessions import drafts, events, log, mounts, sql
+from rota.resources.sessions import belongings, drafts, events, log, mounts, sql
 from rota.resources.sessions.reasons import AgentRef
 from rota.resources.sessions.rows import Stored, find, find_live, save, stored
 from rota.resources.sessions.wire import (
@@ -215,6 +215,7 @@ def delete(tx: Tx, who: Who, session_id: str) -> SessionDeleted:
         tx.run(query, id=old.id)
     files.delete_scoped(tx, old.id)
     tx.wake(log.topic(old.id))
+    tx.wake(belongings.GONE)
     announce(tx, who, "session.deleted", old.id)
     return SessionDeleted(old.id)
 

@@ -6,8 +6,10 @@ from msgspec import Raw, Struct
 from rota.base.clock import to_datetime
 from rota.base.wire import Metadata, encode
 from rota.resources.agents.sql import VersionBody
+from rota.resources.environments.wire import Limited, Unrestricted
 from rota.resources.sessions.mounts import SessionResource
 from rota.resources.sessions.wire import Budget, OutcomeEvaluation, Usage
+from rota.resources.skills.actions import Pinned
 from rota.store.sealed import SealedColumn
 from rota.store.tx import Insert, Listing, Query, Row, Update
 
@@ -172,6 +174,7 @@ DELETE_TOKENS = Query("Remove a session's sealed tokens.", "DELETE FROM session_
 DELETE_STORES = Query(
     "Remove a session's store attachments.", "DELETE FROM session_memory_stores WHERE session_id = :id"
 )
+EPOCHS = Query("Whose turn it is in each of these sessions.", "SELECT id, run_epoch FROM sessions WHERE id = ANY(:ids)")
 COUNT_SELF_HOSTED = Query(
     "Live sessions of a self-hosted environment.",
     """SELECT count(*) FROM sessions
@@ -321,7 +324,11 @@ OUTCOMES = Query(
 
 
 class Body(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The fields that SQL never looks at. ``agent`` only when the snapshot differs from the agent's version."""
+    """The fields that SQL never looks at. ``agent`` only when the snapshot differs from the agent's version.
+
+    ``networking`` and ``skills`` are what they were when the session was made, whatever becomes of the environment and of the
+    skills' latest versions; only sessions whose tools run on the server have them.
+    """
 
     title: str | None = None
     metadata: Metadata = {}
@@ -332,6 +339,8 @@ class Body(Struct, frozen=True, kw_only=True, omit_defaults=True):
     usage: Usage = Usage()
     active_seconds: float = 0.0
     outcome_evaluations: list[OutcomeEvaluation] = []
+    networking: Unrestricted | Limited | None = None
+    skills: list[Pinned] = []
 
 
 class ThreadBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
