@@ -33,6 +33,9 @@ from rota.outgoing import guard
 from rota.resources.workspaces import keys
 from rota.runtime.provider import ModelRequest, ProviderFailure, Reply
 from rota.runtime.providers.open import VENDOR, choose, open_provider
+from rota.runtime.sandbox import SandboxFailure
+from rota.runtime.sandboxes.open import open_sandbox
+from rota.runtime.sandboxes.unsafe_local import UnsafeLocal
 from rota.store.db import sqlite_path
 from rota.store.place import folder_of
 from rota.store.sealed import keys_named
@@ -97,6 +100,7 @@ def examine(settings: Settings, ask_model: str | None = None) -> Iterator[Findin
     yield _models(settings)
     if ask_model is not None:
         yield _ask_model(settings, ask_model)
+    yield _sandbox(settings)
     yield _port(settings)
 
 
@@ -336,6 +340,29 @@ def _ask_model(settings: Settings, model: str) -> Finding:
     said = "".join(block["text"] for block in reply.content if block["type"] == "text")
     spent = f"{reply.usage.input_tokens} tokens in, {reply.usage.output_tokens} out"
     return Finding(name, "ok", f"answers: {said[:80]!r} ({spent}, {reply.stop_reason})")
+
+
+def _sandbox(settings: Settings) -> Finding:
+    """Whether boxes can be made here, and hold. A server whose sandbox does not work serves all the same, but for cloud tools."""
+    name = "sandbox"
+    mend = f"See docs/sandboxes.md; --sandbox off says that this server runs no tools. Until then it is {settings.sandbox}."
+    if settings.sandbox == "unsafe-local":
+        return Finding(name, "note", UnsafeLocal.WARNING)
+
+    async def look() -> tuple[str | None, str]:
+        sandbox = open_sandbox(settings)
+        if sandbox is None:
+            return None, "off: the tools of cloud environments do not run here"
+        try:
+            return await sandbox.check(), sandbox.describe()
+        finally:
+            await sandbox.close()
+
+    try:
+        problem, found = asyncio.run(look())
+    except (SandboxFailure, Unusable) as exc:
+        return Finding(name, "note", str(exc), mend)
+    return Finding(name, "ok", found) if problem is None else Finding(name, "note", problem, mend)
 
 
 def _port(settings: Settings) -> Finding:

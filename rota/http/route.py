@@ -36,7 +36,8 @@ class Route:
     ``also`` are further methods that do the same, for clients of other ages; ``beside`` names lists that stand beside
     ``data`` in every page and are always empty (contract, pagination: memories). ``hidden``: an environment's key is told that
     nothing is here, 404 instead of 401 (contract, files). ``dated`` is what goes out instead to callers of an old, dated beta
-    (a whole page, if ``paged``); only the OpenAPI document looks at it.
+    (a whole page, if ``paged``); only the OpenAPI document looks at it. ``streams``: what goes out is a stream of events, each
+    a ``returns``, for as long as the caller stays.
     """
 
     method: Method
@@ -58,6 +59,7 @@ class Route:
     beside: tuple[str, ...] = ()
     hidden: bool = False
     dated: Any = None
+    streams: bool = False
     max_body: int = MAX_BODY
     tally: "Tally" = field(default_factory=lambda: Tally(), repr=False)
 
