@@ -28,7 +28,6 @@ from rota.outgoing import guard
 from rota.queue.chore import Tools
 from rota.queue.wakes.local import LocalWake
 from rota.queue.wakes.procrastinate import ProcrastinateWake
-from rota.resources.workspaces import keys
 from rota.scheduler import turning
 from rota.scheduler.sweeper import Sweeper
 from rota.scheduler.ticker import FIRES, Ticker
@@ -181,7 +180,7 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncGenerato
         house.app = App(
             house.routes,
             db,
-            Admission(db, clock, keys.admit),
+            Admission(db, clock, api.admit),
             cursors,
             rules,
             blobs,

@@ -14,7 +14,7 @@ from rota.base import ids
 from rota.base.errors import Forbidden, InvalidRequest, NotFound
 from rota.base.page import Position
 from rota.base.who import Who
-from rota.resources.sessions import drafts, events, sql
+from rota.resources.sessions import drafts, events, sql, workers
 from rota.resources.sessions.events import (
     CustomToolResult,
     DefineOutcome,
@@ -65,7 +65,7 @@ def send(tx: Tx, who: Who, session_id: str, body: SendEvents) -> SentEvents:
     events.check(body.events, "events")
     for index, event in enumerate(body.events):
         _check_thread(tx, session.id, event)
-        if isinstance(event, ToolResult) and who.scope != "environment":
+        if isinstance(event, ToolResult) and who.scope not in ("environment", "session"):
             raise Forbidden(
                 f"events[{index}]: `user.tool_result` may only be sent with environment credentials (the self-hosted "
                 "runner's Session-Instance JWT); an API key or Console session cannot post this event type"
@@ -78,6 +78,8 @@ def send(tx: Tx, who: Who, session_id: str, body: SendEvents) -> SentEvents:
     wakes = any(
         isinstance(event, UserMessage | DefineOutcome | ToolConfirmation | CustomToolResult) for event in body.events
     )
+    if session.self_hosted and (wakes or _may_have_failed(tx, session, body.events)):
+        workers.want(tx, who, session.id, session.environment_id, session.body.resources)
     rows = _store(tx, session, body.events, running=wakes or session.status != "idle")
     if wakes and session.status == "idle":
         tx.run(sql.WANT_TURN, id=session.id, status="running", now=tx.now)
@@ -87,6 +89,12 @@ def send(tx: Tx, who: Who, session_id: str, body: SendEvents) -> SentEvents:
     if wakes or session.status != "idle":
         tx.wake(drafts.TURNS)
     return SentEvents([sql.to_event((row[2], row[1], row[4], row[5], row[6])) for row in rows])
+
+
+def _may_have_failed(tx: Tx, session: Stored, sent: Sequence[InboundEvent]) -> bool:
+    """Whether somebody interrupts a session that waits for results, as one does whose worker failed (contract, failures)."""
+    interrupted = any(isinstance(event, Interrupt) for event in sent)
+    return interrupted and session.status == "idle" and workers.waits_for_results(tx, session.id)
 
 
 def _store(tx: Tx, session: Stored, sent: Sequence[InboundEvent], *, running: bool) -> list[Row]:

@@ -97,6 +97,8 @@ _route = partial(Route, dialect="proto")
 _ONE = "/v1/sessions/{session_id}"
 _RESOURCE = _ONE + "/resources/{resource_id}"
 _THREAD = _ONE + "/threads/{thread_id}"
+_WORKERS = ("environment", "session")
+"""What a worker needs of the session that it serves (contract, environment key)."""
 
 ROUTES = [
     _route(
@@ -107,7 +109,7 @@ ROUTES = [
         "GET", "/v1/sessions", "sessions.list", "List sessions, newest first unless asked otherwise", list_,
         wire.Session, query=wire.ListSessions, paged=True,
     ),
-    _route("GET", _ONE, "sessions.retrieve", "Retrieve a session", retrieve, wire.Session),
+    _route("GET", _ONE, "sessions.retrieve", "Retrieve a session", retrieve, wire.Session, opens=_WORKERS),
     _route(
         "POST", _ONE, "sessions.update", "Update a session", update,
         wire.Session, body=wire.UpdateSession, writes=True,
@@ -116,11 +118,11 @@ ROUTES = [
     _route("POST", _ONE + "/archive", "sessions.archive", "Archive a session", archive, wire.Session, writes=True),
     _route(
         "GET", _ONE + "/events", "sessions.events.list", "List a session's events", list_events,
-        wire.Event, query=wire.ListEvents, paged=True,
+        wire.Event, query=wire.ListEvents, paged=True, opens=_WORKERS,
     ),
     _route(
         "POST", _ONE + "/events", "sessions.events.send", "Send events to a session", send_events,
-        wire.SentEvents, body=wire.SendEvents, writes=True, creates=True,
+        wire.SentEvents, body=wire.SendEvents, writes=True, creates=True, opens=_WORKERS,
     ),
     _route(
         "GET", _ONE + "/resources", "sessions.resources.list", "List what is mounted in a session", list_resources,
@@ -144,11 +146,11 @@ ROUTES = [
     ),
     _route(
         "GET", _ONE + "/threads", "sessions.threads.list", "List a session's threads", list_threads,
-        wire.Thread, query=wire.ListThreads, paged=True,
+        wire.Thread, query=wire.ListThreads, paged=True, opens=_WORKERS,
     ),
-    _route("GET", _THREAD, "sessions.threads.retrieve", "Retrieve a thread", retrieve_thread, wire.Thread),
+    _route("GET", _THREAD, "sessions.threads.retrieve", "Retrieve a thread", retrieve_thread, wire.Thread, opens=_WORKERS),
     _route(
         "GET", _THREAD + "/events", "sessions.threads.events.list", "List a thread's events", list_thread_events,
-        wire.Event, query=wire.ListThreadEvents, paged=True,
+        wire.Event, query=wire.ListThreadEvents, paged=True, opens=_WORKERS,
     ),
 ]  # fmt: skip
