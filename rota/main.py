@@ -18,7 +18,7 @@ from rota.base.page import Cursors
 from rota.base.policy import policy
 from rota.base.settings import Settings
 from rota.courier.courier import TOPICS, Courier
-from rota.http import probes, sql
+from rota.http import probes, sql, stream
 from rota.http.admit import Admission
 from rota.http.app import App
 from rota.http.limit import limiter
@@ -26,8 +26,10 @@ from rota.http.metrics import Count, Spread
 from rota.http.route import Route
 from rota.outgoing import guard
 from rota.queue.chore import Tools
+from rota.queue.feed import Feed
 from rota.queue.wakes.local import LocalWake
 from rota.queue.wakes.procrastinate import ProcrastinateWake
+from rota.resources.sessions.stream import Logs
 from rota.scheduler import turning
 from rota.scheduler.sweeper import Sweeper
 from rota.scheduler.ticker import FIRES, Ticker
@@ -70,6 +72,7 @@ class House:
     db: Db
     blobs: Blobs
     ticker: Ticker
+    feed: Feed
     routes: list[Route] = field(default_factory=list[Route])
     engines: list[Engine] = field(default_factory=list[Engine])
     app: App = field(init=False)
@@ -79,6 +82,11 @@ class House:
         """Let the engines begin."""
         for engine in self.engines:
             engine.start()
+
+    def hang_up(self) -> None:
+        """End what would go on for as long as the caller likes; called when the server is to stop."""
+        self.stopping = True
+        self.feed.hang_up()
 
     async def stop(self) -> None:
         """Let the engines end."""
@@ -160,8 +168,9 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncGenerato
         rules = policy(settings)
         wake = _wake(db, settings)
         house = House(
-            settings, db, blobs, Ticker(db, clock, rules, wake=wake if "scheduler" in settings.roles else None)
-        )
+            settings, db, blobs, Ticker(db, clock, rules, wake=wake if "scheduler" in settings.roles else None),
+            Feed(db, Logs(stream.frame), quiet=stream.PING),
+        )  # fmt: skip
         house.routes += probes.routes(
             lambda: house.routes, version=own_version(), stopping=lambda: house.stopping, counts=house.counts
         )
@@ -171,7 +180,7 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncGenerato
             house.routes += api.ROUTES
             if isinstance(clock, KeptClock):
                 house.routes += turning.routes(house.ticker, clock)
-        house.engines.append(wake)
+        house.engines += [wake, house.feed]
         if "scheduler" in settings.roles:
             house.engines.append(house.ticker)
             house.engines.append(Sweeper(api.CHORES, Tools(db=db, blobs=blobs, policy=rules), clock))
@@ -184,6 +193,7 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncGenerato
             cursors,
             rules,
             blobs,
+            feed=house.feed,
             limiter=limiter(
                 clock,
                 creates_per_minute=settings.rate_limit_creates_per_minute,

@@ -109,6 +109,8 @@ def _operation(route: Route, schema_of: dict[int, Any], components: dict[str, An
     if route.dated is not None:
         schema = {"anyOf": [schema, schema_of[id(route.dated)]]}
     kind = {str: "text/plain", bytes: "*/*"}.get(route.returns, "application/json")
+    if route.streams:
+        kind = "text/event-stream"
     operation: dict[str, Any] = {
         "operationId": route.name,
         "summary": route.summary,

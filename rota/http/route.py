@@ -42,8 +42,9 @@ class Route:
     ``also`` are further methods that do the same, for clients of other ages; ``beside`` names lists that stand beside
     ``data`` in every page and are always empty (contract, pagination: memories). ``opens`` names the workers' credentials that
     open the route beside the keys of ``access``, and ``unopened`` says how the others are refused; ``late`` lets in a sessions
-    token whose hand-out is over, because the action itself has an answer for it. ``dated`` is what goes out instead to callers of an old, dated beta
-    (a whole page, if ``paged``); only the OpenAPI document looks at it.
+    token whose hand-out is over, because the action itself has an answer for it. ``dated`` is what goes out instead to callers
+    of an old, dated beta (a whole page, if ``paged``); only the OpenAPI document looks at it. ``streams``: what goes out is a
+    stream of events, each a ``returns``, for as long as the caller stays.
     """
 
     method: Method
@@ -67,6 +68,7 @@ class Route:
     unopened: Unopened = "nobody"
     late: bool = False
     dated: Any = None
+    streams: bool = False
     max_body: int = MAX_BODY
     tally: "Tally" = field(default_factory=lambda: Tally(), repr=False)
 

@@ -43,7 +43,11 @@ class Db(Protocol):
         ...
 
     def subscribe(self, topic: str, listener: Callable[[], None]) -> None:
-        """Call ``listener`` on the event loop after each commit here that woke ``topic``."""
+        """Call ``listener`` on the event loop after each commit here that woke ``topic``; see ``Tx.wake`` for others' commits."""
+        ...
+
+    def unsubscribe(self, topic: str, listener: Callable[[], None]) -> None:
+        """Call it no more. No error if it was not subscribed."""
         ...
 
     async def close(self) -> None:

@@ -22,6 +22,7 @@ from rota.base import log
 from rota.base.clock import Clock, KeptClock, Ruler
 from rota.base.errors import DiskFull, Fault, Refusal, Unavailable, Unsure, Unusable
 from rota.store import migrate
+from rota.store.arrays import literal
 from rota.store.dialect import Name
 from rota.store.front import Front
 from rota.store.jobs import Entry, Outcome, Queue, Set, failed
@@ -74,6 +75,13 @@ def _fault(error: BaseException) -> Fault | None:
     return error if isinstance(error, Fault) else None
 
 
+def _sets(query: Query, parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters with those that stand for sets as array literals."""
+    for name in query.sets:
+        parameters[name] = literal(parameters[name])
+    return parameters
+
+
 class PostgresTx:
     """A transaction on one PostgreSQL connection; see ``store.tx.Tx``."""
 
@@ -87,31 +95,31 @@ class PostgresTx:
 
     def one(self, query: Query, **parameters: Any) -> Row | None:
         """See ``Tx.one``."""
-        return self._execute(query.postgres, parameters).fetchone()
+        return self._execute(query.postgres, _sets(query, parameters)).fetchone()
 
     def all(self, query: Query, **parameters: Any) -> list[Row]:
         """See ``Tx.all``."""
-        return self._execute(query.postgres, parameters).fetchall()
+        return self._execute(query.postgres, _sets(query, parameters)).fetchall()
 
     def head(self, query: Query, room: int, **parameters: Any) -> tuple[list[Row], bool]:
         """See ``Tx.head``."""
-        rows = self._execute(query.postgres_head, {**parameters, "room": room}).fetchall()
+        rows = self._execute(query.postgres_head, _sets(query, {**parameters, "room": room})).fetchall()
         return [row[:-2] for row in rows], bool(rows) and rows[0][-1] > len(rows)
 
     def run(self, query: Query, **parameters: Any) -> int:
         """See ``Tx.run``."""
-        return self._execute(query.postgres, parameters).rowcount
+        return self._execute(query.postgres, _sets(query, parameters)).rowcount
 
     def insert(self, insert: Insert, rows: Sequence[Row]) -> None:
         """See ``Tx.insert``."""
         if rows:
-            self._execute(insert.postgres, [list(column) for column in zip(*rows, strict=True)])
+            self._execute(insert.postgres, [literal(column) for column in zip(*rows, strict=True)])
 
     def update(self, update: Update, rows: Sequence[Row]) -> int:
         """See ``Tx.update``."""
         if not rows:
             return 0
-        return self._execute(update.postgres, [list(column) for column in zip(*rows, strict=True)]).rowcount
+        return self._execute(update.postgres, [literal(column) for column in zip(*rows, strict=True)]).rowcount
 
     def turn(self, topic: str) -> bool:
         """See ``Tx.turn``: a lock of the transaction, by the topic's name."""

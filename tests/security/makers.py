@@ -19,6 +19,7 @@ from rota import api as table
 from rota.base import ids
 from rota.http.route import Route
 from rota.resources.files import sql as files_sql
+from rota.resources.sessions import sql as sessions_sql
 from rota.resources.work import sql as work_sql
 from rota.resources.work import wants
 from rota.resources.workspaces import keys
@@ -341,6 +342,15 @@ def _mounted_file(home: Home) -> Params:
     return {**params, "resource_id": home.ask(ROUTE["sessions.resources.add"], params).ok()["id"]}
 
 
+def _child(home: Home) -> Params:
+    """A thread that may be archived, which the primary one may not."""
+    params = home.fresh("session")
+    [primary] = home.ask(ROUTE["sessions.threads.list"], params).ok()["data"]
+    child = (params["session_id"], f"sthr_01{_named()}", primary["id"])
+    home.api.write(lambda tx: tx.insert(sessions_sql.INSERT_THREADS, [(*child, tx.now, tx.now, "idle", "{}")]))
+    return {**params, "thread_id": child[1]}
+
+
 THINGS: dict[str, Callable[[Home], Params]] = {
     "environments.work.heartbeat": _taken_work,
     "environments.work.list": _office,
@@ -348,6 +358,7 @@ THINGS: dict[str, Callable[[Home], Params]] = {
     "environments.work.stats": _office,
     "files.download": _output,
     "sessions.resources.delete": _mounted_file,
+    "sessions.threads.archive": _child,
     "vaults.credentials.mcp_oauth_validate": _spent_credential,
 }
 """Routes that do not take every thing of their kind."""

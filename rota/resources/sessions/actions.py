@@ -201,6 +201,7 @@ def archive(tx: Tx, who: Who, session_id: str) -> Session:
     new = msgspec.structs.replace(old, status="terminated", archived_at=tx.now, updated_at=tx.now)
     save(tx, new)
     wants.end(tx, new.id)
+    tx.wake(log.topic(new.id))
     announce(tx, who, "session.archived", new.id)
     return _render(tx, [new])[0]
 
@@ -216,6 +217,7 @@ def delete(tx: Tx, who: Who, session_id: str) -> SessionDeleted:
         tx.run(query, id=old.id)
     files.delete_scoped(tx, old.id)
     wants.end(tx, old.id)
+    tx.wake(log.topic(old.id))
     announce(tx, who, "session.deleted", old.id)
     return SessionDeleted(old.id)
 

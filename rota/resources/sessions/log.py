@@ -29,6 +29,11 @@ from rota.resources.sessions.wire import ListEvents, SendEvents, SentEvents
 from rota.store.tx import Found, Row, Tx, page
 
 
+def topic(session_id: str) -> str:
+    """What is woken when a session's log has grown, or has come to its end."""
+    return f"events {session_id}"
+
+
 def list_(tx: Tx, who: Who, position: Position | None, session_id: str, query: ListEvents) -> Found:
     """A page of the session's log, oldest first unless asked otherwise."""
     session = find(tx, who, session_id)
@@ -45,15 +50,24 @@ def list_(tx: Tx, who: Who, position: Position | None, session_id: str, query: L
     return found.map(sql.to_event)
 
 
-def append(tx: Tx, session_id: str, entries: Sequence[drafts.LogEntry], *, processed_at: int | None) -> list[Row]:
-    """Put events at the end of the log; returns their rows."""
+def append(
+    tx: Tx,
+    session_id: str,
+    entries: Sequence[drafts.LogEntry],
+    *,
+    processed_at: int | None,
+    thread_id: str | None = None,
+) -> list[Row]:
+    """Put events at the end of the log; returns their rows. ``thread_id`` is a child thread's."""
     row = tx.one(sql.LAST_POSITION, session_id=session_id)
     last: int = row[0] if row else 0
     rows: list[Row] = [
-        (session_id, last + number, ids.new(ids.EVENT), None, kind, processed_at, body)
+        (session_id, last + number, ids.new(ids.EVENT), thread_id, kind, processed_at, body)
         for number, (kind, body) in enumerate(entries, 1)
     ]
     tx.insert(sql.APPEND, rows)
+    if processed_at is not None:
+        tx.wake(topic(session_id))
     return rows
 
 
@@ -108,6 +122,8 @@ def _store(tx: Tx, session: Stored, sent: Sequence[InboundEvent], *, running: bo
             stored = (*stored[:5], tx.now, stored[6])
         rows.append(stored)
     tx.insert(sql.APPEND, rows)
+    if any(row[5] is not None for row in rows):
+        tx.wake(topic(session.id))
     return rows
 
 

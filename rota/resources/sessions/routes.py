@@ -3,9 +3,10 @@
 from functools import partial
 from typing import Any
 
-from rota.http.request import Request
+from rota.http.request import Reply, Request
 from rota.http.route import Route
-from rota.resources.sessions import actions, log, mounts, resources, threads, wire
+from rota.http.stream import reply
+from rota.resources.sessions import actions, log, mounts, resources, stream, threads, wire
 
 
 async def create(req: Request) -> Any:
@@ -48,6 +49,24 @@ async def send_events(req: Request) -> Any:
     return await req.write(log.send, req.id, req.body)
 
 
+async def stream_events(req: Request) -> Reply:
+    """Follow a session's events."""
+    return _follow(req, await req.read(stream.open_session, req.id))
+
+
+async def stream_thread_events(req: Request) -> Reply:
+    """Follow a thread's events."""
+    session_id, thread_id = req.params
+    return _follow(req, await req.read(stream.open_thread, session_id, thread_id))
+
+
+def _follow(req: Request, opening: stream.Opening) -> Reply:
+    listener = req.feed.listen(
+        opening.session_id, opening.view, opening.position, frozenset(req.query.event_deltas), over=opening.over
+    )
+    return reply(listener)
+
+
 async def list_resources(req: Request) -> Any:
     """List what is mounted in a session."""
     return await req.page(resources.list_, req.id, req.query)
@@ -85,6 +104,12 @@ async def retrieve_thread(req: Request) -> Any:
     """Fetch one thread."""
     session_id, thread_id = req.params
     return await req.read(threads.get, session_id, thread_id)
+
+
+async def archive_thread(req: Request) -> Any:
+    """Archive a child thread."""
+    session_id, thread_id = req.params
+    return await req.write(threads.archive, session_id, thread_id)
 
 
 async def list_thread_events(req: Request) -> Any:
@@ -125,6 +150,14 @@ ROUTES = [
         wire.SentEvents, body=wire.SendEvents, writes=True, creates=True, opens=_WORKERS,
     ),
     _route(
+        "GET", _ONE + "/events/stream", "sessions.events.stream", "Follow a session's events from now on", stream_events,
+        wire.StreamEvent, query=wire.StreamEvents, streams=True, opens=_WORKERS,
+    ),
+    _route(
+        "GET", _ONE + "/stream", "sessions.stream", "Follow a session's events, under an older address", stream_events,
+        wire.StreamEvent, query=wire.StreamEvents, streams=True, opens=_WORKERS,
+    ),
+    _route(
         "GET", _ONE + "/resources", "sessions.resources.list", "List what is mounted in a session", list_resources,
         mounts.SessionResource, query=wire.ListResources, paged=True,
     ),
@@ -149,6 +182,14 @@ ROUTES = [
         wire.Thread, query=wire.ListThreads, paged=True, opens=_WORKERS,
     ),
     _route("GET", _THREAD, "sessions.threads.retrieve", "Retrieve a thread", retrieve_thread, wire.Thread, opens=_WORKERS),
+    _route(
+        "POST", _THREAD + "/archive", "sessions.threads.archive", "Archive a child thread", archive_thread,
+        wire.Thread, writes=True,
+    ),
+    _route(
+        "GET", _THREAD + "/stream", "sessions.threads.events.stream", "Follow a thread's events from now on",
+        stream_thread_events, wire.StreamEvent, query=wire.StreamEvents, streams=True, opens=_WORKERS,
+    ),
     _route(
         "GET", _THREAD + "/events", "sessions.threads.events.list", "List a thread's events", list_thread_events,
         wire.Event, query=wire.ListThreadEvents, paged=True, opens=_WORKERS,

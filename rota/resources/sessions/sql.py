@@ -100,6 +100,11 @@ WANT_TURN = Query(
     "Mark a session for the turn engine, and show it running.",
     "UPDATE sessions SET status = :status, wants_turn_at = :now, updated_at = :now WHERE id = :id",
 )
+ARCHIVE_THREAD = Query(
+    "Close a thread for good.",
+    """UPDATE session_threads SET status = 'terminated', archived_at = :now, updated_at = :now, body = :body
+       WHERE session_id = :session_id AND id = :id""",
+)
 DELETE = Query("Remove a session.", "DELETE FROM sessions WHERE id = :id")
 DELETE_THREADS = Query("Remove a session's threads.", "DELETE FROM session_threads WHERE session_id = :id")
 DELETE_EVENTS = Query("Remove a session's log.", "DELETE FROM session_events WHERE session_id = :id")
@@ -143,11 +148,15 @@ LIST_EVENTS = Listing(
     key=("position", "id"),
     weight="body",
 )
+ABOUT_THE_SESSION = (
+    "session.status_running", "session.status_idle", "session.status_rescheduled", "session.status_terminated",
+    "session.usage", "session.updated",
+)  # fmt: skip
+"""Types of events that concern the session as a whole, and no thread."""
 LIST_PRIMARY_EVENTS = Listing(
     "The primary thread's own log: the session's view without what concerns the session as a whole.",
     f"""SELECT {_EVENT_COLUMNS} FROM session_events WHERE session_id = :session_id AND thread_id IS NULL
-        AND type NOT IN ('session.status_running', 'session.status_idle', 'session.status_rescheduled',
-                         'session.status_terminated', 'session.usage', 'session.updated')""",
+        AND type NOT IN ({", ".join(f"'{kind}'" for kind in ABOUT_THE_SESSION)})""",
     key=("position", "id"),
     weight="body",
 )
@@ -160,6 +169,33 @@ LIST_THREAD_EVENTS = Listing(
 LAST_POSITION = Query(
     "Where a session's log ends.",
     "SELECT coalesce(max(position), 0) FROM session_events WHERE session_id = :session_id",
+)
+_WAITING = 4503599627370496
+"""The positions from which on events wait; when they are processed they take their places in the log."""
+LOG_END = Query(
+    "Where a session's log ends, what waits left out.",
+    f"SELECT coalesce(max(position), 0) FROM session_events WHERE session_id = :session_id AND position < {_WAITING}",
+)
+LOG_ENDS = Query(
+    "The same of many sessions, those that have ended left out.",
+    f"""SELECT id, coalesce((SELECT max(position) FROM session_events
+                         WHERE session_id = sessions.id AND position < {_WAITING}), 0)
+       FROM sessions WHERE id = ANY(:ids) AND status <> 'terminated'""",
+)
+TAIL = Query(
+    "What was processed in a session behind a position, of all of its threads.",
+    f"""SELECT {_EVENT_COLUMNS}, thread_id FROM session_events
+       WHERE session_id = :session_id AND position > :after AND position < {_WAITING} AND processed_at IS NOT NULL
+       ORDER BY position LIMIT :limit""",
+    weight="body",
+)
+STATE = Query(
+    "Whether a session goes on.", "SELECT status, coalesce(archived_at, updated_at) FROM sessions WHERE id = :id"
+)
+IS_TERMINATED = Query(
+    "Whether a session's log tells of its end.",
+    """SELECT 1 FROM session_events
+       WHERE session_id = :session_id AND thread_id IS NULL AND type = 'session.status_terminated'""",
 )
 FIND_CALLS = Query(
     "Events that an answer may refer to.",

@@ -1,0 +1,140 @@
+"""A loop over descriptors, children and deadlines, in one thread: only so may a process fork without fear.
+
+Asyncio would cost every box 60 ms to import. The process may be the first of its namespace, and then every orphan is its child: it
+reaps whatever ends.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+import selectors
+import signal
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+
+class Loop:
+    """Calls back: when a descriptor can be read or written, when a child has ended, when a time has come."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._children: dict[int, Callable[[int], None]] = {}
+        self._times: list[tuple[float, int, Callable[[], object]]] = []
+        self._numbers = itertools.count()
+        self._ended = False
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        os.set_blocking(reading, False)
+        signal.signal(signal.SIGCHLD, _rung)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        self.readable(reading, lambda: self._reap(reading))
+
+    def readable(self, fd: int, then: Callable[[], object]) -> None:
+        """Call whenever there is something to be read, or the end."""
+        self._selector.register(fd, selectors.EVENT_READ, then)
+
+    def writable(self, fd: int, then: Callable[[], object]) -> None:
+        """Call whenever there is room to write."""
+        self._selector.register(fd, selectors.EVENT_WRITE, then)
+
+    def forget(self, fd: int) -> None:
+        """Watch a descriptor no longer. Nothing if it is not watched."""
+        try:
+            self._selector.unregister(fd)
+        except (KeyError, ValueError):
+            pass
+
+    def child(self, pid: int, then: Callable[[int], None]) -> None:
+        """Call with the exit code when a child has ended; negative for a signal."""
+        self._children[pid] = then
+
+    def after(self, seconds: float, then: Callable[[], object]) -> Callable[[], None]:
+        """Call when so much time has passed. Gives what calls that off."""
+        entry = (time.monotonic() + seconds, next(self._numbers), then)
+        heapq.heappush(self._times, entry)
+
+        def call_off() -> None:
+            if entry in self._times:
+                self._times.remove(entry)
+                heapq.heapify(self._times)
+
+        return call_off
+
+    def end(self) -> None:
+        """Return from ``run``."""
+        self._ended = True
+
+    def run(self) -> None:
+        """Until ``end``."""
+        while not self._ended:
+            wait = max(0.0, self._times[0][0] - time.monotonic()) if self._times else None
+            for key, _ in self._selector.select(wait):
+                if key.fd in self._selector.get_map():  # an earlier callback of this round may have let it go
+                    key.data()
+            while self._times and self._times[0][0] <= time.monotonic():
+                heapq.heappop(self._times)[2]()
+
+    def _reap(self, reading: int) -> None:
+        try:
+            os.read(reading, 4096)
+        except BlockingIOError:
+            pass
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            then: Any = self._children.pop(pid, None)
+            if then is not None:
+                then(-os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status))
+
+
+def _rung(*_: Any) -> None:
+    """A child has ended; the descriptor that is written to then wakes the loop."""
+
+
+def start(command: list[str], environment: dict[str, str], stdin: int, output: int) -> int:
+    """Start a program in a session of its own, output and errors to one descriptor: its process id."""
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        os.setsid()
+        os.dup2(stdin, 0)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        own()
+        os.execve(command[0], command, environment)  # noqa: S606 - no shell is the point
+    except OSError as exc:
+        os.write(2, f"{command[0]}: {exc.strerror}\n".encode())
+    finally:
+        os._exit(127)
+
+
+def own() -> None:
+    """In a child: signals as a program expects them, and the first to go when memory is short."""
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write("500")
+    except OSError:
+        pass
+
+
+def end_group(pid: int) -> None:
+    """Kill a program that ``start`` started, and what it has started itself."""
+    for kill in (os.killpg, os.kill):  # the group may not be there yet
+        try:
+            kill(pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
