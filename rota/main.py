@@ -29,7 +29,11 @@ from rota.queue.chore import Tools
 from rota.queue.feed import Feed
 from rota.queue.wakes.local import LocalWake
 from rota.queue.wakes.procrastinate import ProcrastinateWake
+from rota.resources.sessions.previews import Previews
 from rota.resources.sessions.stream import Logs
+from rota.runtime import worker
+from rota.runtime.providers.open import open_provider
+from rota.runtime.stand_ins import EmptyWorkshop
 from rota.scheduler import turning
 from rota.scheduler.sweeper import Sweeper
 from rota.scheduler.ticker import FIRES, Ticker
@@ -73,6 +77,7 @@ class House:
     blobs: Blobs
     ticker: Ticker
     feed: Feed
+    previews: Previews
     routes: list[Route] = field(default_factory=list[Route])
     engines: list[Engine] = field(default_factory=list[Engine])
     app: App = field(init=False)
@@ -143,7 +148,11 @@ async def _check_seal_key(db: Db, settings: Settings) -> None:
 
 def _wake(db: Db, settings: Settings) -> LocalWake | ProcrastinateWake:
     """How this server hears of work, and tells others that there is some. Unusable if the engine is not there."""
-    waits = [*(TOPICS if "courier" in settings.roles else ()), *(FIRES if "scheduler" in settings.roles else ())]
+    waits = [
+        *(TOPICS if "courier" in settings.roles else ()),
+        *(FIRES if "scheduler" in settings.roles else ()),
+        *(worker.TOPICS if "worker" in settings.roles else ()),
+    ]
     if settings.wakes == "local":
         return LocalWake(db, waits)
     if is_sqlite(settings.database_url):
@@ -152,7 +161,7 @@ def _wake(db: Db, settings: Settings) -> LocalWake | ProcrastinateWake:
         )
     if find_spec("procrastinate") is None:
         raise Unusable("--wakes procrastinate needs a package that is not installed: pip install 'rota[queue]'")
-    return ProcrastinateWake(db, settings.database_url, [*TOPICS, *FIRES], waits)
+    return ProcrastinateWake(db, settings.database_url, [*TOPICS, *FIRES, *worker.TOPICS], waits)
 
 
 @asynccontextmanager
@@ -167,9 +176,10 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncGenerato
         cursors = Cursors(await db.write(_cursor_key))
         rules = policy(settings)
         wake = _wake(db, settings)
+        feed = Feed(db, Logs(stream.frame), quiet=stream.PING)
         house = House(
             settings, db, blobs, Ticker(db, clock, rules, wake=wake if "scheduler" in settings.roles else None),
-            Feed(db, Logs(stream.frame), quiet=stream.PING),
+            feed, Previews(feed, stream.frame),
         )  # fmt: skip
         house.routes += probes.routes(
             lambda: house.routes, version=own_version(), stopping=lambda: house.stopping, counts=house.counts
@@ -186,6 +196,10 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncGenerato
             house.engines.append(Sweeper(api.CHORES, Tools(db=db, blobs=blobs, policy=rules), clock))
         if "courier" in settings.roles:
             house.engines.append(Courier(db, wake, clock, rules))
+        if "worker" in settings.roles:
+            provider, workshop = open_provider(settings), EmptyWorkshop()
+            previews = Previews(house.feed, stream.frame)
+            house.engines.append(worker.Worker(db, wake, clock, rules, provider, workshop, previews, blobs=blobs))
         house.app = App(
             house.routes,
             db,

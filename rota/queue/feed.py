@@ -7,8 +7,9 @@ entry once, in order, whatever happened between its own look at the log and this
 A wake-up may be lost (it came from another process, the database was away), so every two seconds one read looks where the
 logs end that somebody listens to.
 
-Previews are in no log: whoever makes an entry tells of it beforehand, in this process. They come behind everything that was
-committed before they were told, and never behind the entry itself.
+Previews are in no log: whoever makes an entry tells of it beforehand. They come behind everything that was committed before they
+were told, and never behind the entry itself. Other processes are told too, as far as the store carries it (``Db.say``); what is
+lost on the way takes with it all that follows.
 Does not know what is in the logs; the ``Source`` does.
 """
 
@@ -34,6 +35,7 @@ _GRACE = 1.0
 """Seconds for which readers may take what they have, when the feed closes."""
 _REMEMBERED = 256
 _LATER = 4096
+"""Previews of one entry that wait for a read; what comes then is left out."""
 
 _logger = log.get("feed")
 
@@ -53,6 +55,10 @@ class Source(Protocol):
         """Where logs end; those that are over are left out."""
         ...
 
+    def heard(self, text: str) -> "tuple[int, Preview]":
+        """What another process said of an entry that will come, and its number among the previews of this entry, from 0."""
+        ...
+
 
 class Channel:
     """One log that somebody listens to."""
@@ -65,9 +71,10 @@ class Channel:
         self._listeners: dict[str, dict[Listener, None]] = {}
         self._rung = False
         self._look: asyncio.Task[None] | None = None
-        self._later: list[Preview] = []
+        self._later: dict[str, list[Preview]] = {}
         self._begun: deque[str] = deque(maxlen=_REMEMBERED)
         self._passed: deque[str] = deque(maxlen=_REMEMBERED)
+        self._next: dict[str, int] = {}
 
     def __iter__(self) -> Iterator[Listener]:
         for listeners in self._listeners.values():
@@ -94,15 +101,28 @@ class Channel:
             self._look = asyncio.create_task(self._read_on(), name="feed")
 
     def preview(self, preview: Preview) -> None:
-        """Tell of an entry that will come; behind what is being read just now, if something is."""
+        """Tell of an entry that will come; behind what is being read just now, if something is, but before the entry."""
         if self._look is None:
             self._pass(preview)
-        elif len(self._later) < _LATER:
-            self._later.append(preview)
-        else:
-            self._later.clear()
-            for listener in self:
-                listener.shed()
+            return
+        waiting = self._later.setdefault(preview.event_id, [])
+        if len(waiting) < _LATER:
+            waiting.append(preview)
+        elif len(waiting) == _LATER:
+            waiting.append(preview._replace(frame=b""))
+
+    def hear(self, text: str) -> None:
+        """The same from another process, whose previews may get lost and whose commits may not have been heard of."""
+        number, preview = self._source.heard(text)
+        if preview.begins:
+            self.ring()
+            if len(self._next) >= _REMEMBERED:
+                del self._next[next(iter(self._next))]
+        elif self._next.get(preview.event_id) != number:
+            self._next.pop(preview.event_id, None)
+            return
+        self._next[preview.event_id] = number + 1
+        self.preview(preview)
 
     async def read(self, after: int) -> Page:
         """A page of the log."""
@@ -114,29 +134,36 @@ class Channel:
             self._look.cancel()
 
     async def _read_on(self) -> None:
+        told: dict[str, list[Preview]] = {}
         try:
             while self._rung:
                 self._rung = False
-                told, self._later = self._later, []
+                told, self._later = self._later, {}
                 page = await self.read(self.position)
-                self._show(page)
+                self._show(page, told)
                 while page.more:
                     page = await self.read(self.position)
-                    self._show(page)
-                for preview in told:
-                    self._pass(preview)
+                    self._show(page, told)
+                self._pass_all(told)
+                told = {}
         except Exception as exc:  # whatever it was, the beat makes another attempt
             _logger.warning("a log could not be read", reason=log.redact(str(exc)).strip())
         finally:
             self._look = None
-            told, self._later = self._later, []
-            for preview in told:
-                self._pass(preview)
+            later, self._later = self._later, {}
+            self._pass_all(told)
+            self._pass_all(later)
 
-    def _show(self, page: Page) -> None:
+    def _show(self, page: Page, told: dict[str, list[Preview]]) -> None:
         for entry in page.entries:
             if entry.foretold:
+                for preview in (*told.pop(entry.id, ()), *self._later.pop(entry.id, ())):
+                    self._pass(preview)
                 self._passed.append(entry.id)
+            elif entry.closes:
+                for waiting in (told, self._later):
+                    self._pass_all(waiting)
+                    waiting.clear()
             for view in entry.views:
                 for listener in self._listeners.get(view, ()):
                     listener.offer(entry)
@@ -144,6 +171,11 @@ class Channel:
         if page.over:
             for listener in self:
                 listener.finish(page.farewell(listener.view))
+
+    def _pass_all(self, told: dict[str, list[Preview]]) -> None:
+        for previews in told.values():
+            for preview in previews:
+                self._pass(preview)
 
     def _pass(self, preview: Preview) -> None:
         if preview.begins:
@@ -162,6 +194,8 @@ class Feed:
         self._db = db
         self._source = source
         self._quiet = quiet
+        self.shared = db.name != "sqlite"
+        """Whether other processes may have readers of the same logs."""
         self._channels: dict[str, Channel] = {}
         self._closed = False
         self._task: asyncio.Task[None] | None = None
@@ -192,6 +226,7 @@ class Feed:
         if is_new:
             self._channels[key] = channel
             self._db.subscribe(self._source.topic(key), channel.ring)
+            self._db.hear(self._source.topic(key), channel.hear)
             channel.ring()  # what came between the reader's look and now rang for nobody
         elif position < channel.position:
             listener.behind = True
@@ -201,6 +236,10 @@ class Feed:
         """Tell of an entry that will come, to those who listen here."""
         if (channel := self._channels.get(key)) is not None:
             channel.preview(preview)
+
+    def say(self, key: str, text: str) -> None:
+        """Tell other processes of an entry that will come, in words that the source understands."""
+        self._db.say(self._source.topic(key), text)
 
     def is_heard(self, key: str) -> bool:
         """Whether anybody here listens to a key."""
@@ -245,6 +284,7 @@ class Feed:
         if channel.remove(listener) and self._channels.get(key) is channel:
             del self._channels[key]
             self._db.unsubscribe(self._source.topic(key), channel.ring)
+            self._db.hear(self._source.topic(key), None)
             channel.close()
 
     async def _keep(self) -> None:

@@ -25,7 +25,7 @@ def append(api: Api, session: str, *kinds: str, thread: str | None = None, body:
     """Processed events at the end of the log; their ids."""
 
     def work(tx: Tx) -> list[str]:
-        rows = log.append(tx, session, [(kind, body) for kind in kinds], processed_at=tx.now, thread_id=thread)
+        rows = log.append(tx, session, [(kind, body) for kind in kinds], thread_id=thread)
         return [row[2] for row in rows]
 
     return api.write(work)
@@ -130,7 +130,7 @@ def test_a_session_that_terminates_by_itself_says_so_once(api: Api) -> None:
     end = Query("End a session.", "UPDATE sessions SET status = 'terminated' WHERE id = :id")
 
     def terminate(tx: Tx) -> None:
-        log.append(tx, session, [("session.error", "{}"), ("session.status_terminated", "{}")], processed_at=tx.now)
+        log.append(tx, session, [("session.error", "{}"), ("session.status_terminated", "{}")])
         tx.run(end, id=session)
 
     with stream(api, session) as found:

@@ -17,7 +17,7 @@ from rota.queue.outbox import announce
 from rota.resources.agents import actions as agents
 from rota.resources.agents.wire import AgentParam, AgentWithOverrides
 from rota.resources.files import actions as files
-from rota.resources.sessions import drafts, events, log, mounts, sql
+from rota.resources.sessions import belongings, drafts, events, log, mounts, sql
 from rota.resources.sessions.reasons import AgentRef
 from rota.resources.sessions.rows import Stored, find, find_live, save, stored
 from rota.resources.sessions.wire import (
@@ -167,7 +167,7 @@ def update(tx: Tx, who: Who, session_id: str, body: UpdateSession) -> Session:
     save(tx, new)
     session = _render(tx, [new])[0]
     shown = {name: getattr(session, name) for name in changed if getattr(new_body, name) != getattr(old.body, name)}
-    log.append(tx, new.id, [("session.updated", encode(shown).decode())], processed_at=tx.now)
+    log.append(tx, new.id, [("session.updated", encode(shown).decode())])
     announce(tx, who, "session.updated", new.id)
     return session
 
@@ -218,6 +218,7 @@ def delete(tx: Tx, who: Who, session_id: str) -> SessionDeleted:
     files.delete_scoped(tx, old.id)
     wants.end(tx, old.id)
     tx.wake(log.topic(old.id))
+    tx.wake(belongings.GONE)
     announce(tx, who, "session.deleted", old.id)
     return SessionDeleted(old.id)
 

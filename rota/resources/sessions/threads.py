@@ -78,9 +78,7 @@ def archive(tx: Tx, who: Who, session_id: str, thread_id: str) -> Thread:
     if status != "terminated":
         told = encode({"session_thread_id": thread_id, "agent_name": agent.name}).decode()
         for place in (thread_id, None):  # on the thread's own stream, and shown in the primary one
-            log.append(
-                tx, session.id, [("session.thread_status_terminated", told)], processed_at=tx.now, thread_id=place
-            )
+            log.append(tx, session.id, [("session.thread_status_terminated", told)], thread_id=place)
         announce(tx, who, "session.thread_terminated", session.id, data={"session_thread_id": thread_id})
     return get(tx, who, session_id, thread_id)
 
