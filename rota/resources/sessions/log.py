@@ -14,7 +14,7 @@ from rota.base import ids
 from rota.base.errors import Forbidden, InvalidRequest, NotFound
 from rota.base.page import Position
 from rota.base.who import Who
-from rota.resources.sessions import calls, drafts, events, receipt, sql
+from rota.resources.sessions import calls, drafts, events, receipt, sql, workers
 from rota.resources.sessions.calls import Calls
 from rota.resources.sessions.events import (
     CustomToolResult,
@@ -85,7 +85,7 @@ def send(tx: Tx, who: Who, session_id: str, body: SendEvents) -> SentEvents:
     spent = receipt.spent(session)
     for index, event in enumerate(body.events):
         _check_thread(tx, session.id, event)
-        if isinstance(event, ToolResult) and who.scope != "environment":
+        if isinstance(event, ToolResult) and who.scope not in ("environment", "session"):
             raise Forbidden(
                 f"events[{index}]: `user.tool_result` may only be sent with environment credentials (the self-hosted "
                 "runner's Session-Instance JWT); an API key or Console session cannot post this event type"
@@ -101,6 +101,11 @@ def send(tx: Tx, who: Who, session_id: str, body: SendEvents) -> SentEvents:
             )
     open_calls = calls_of(tx, session)
     _route_answers(tx, session.id, body.events, open_calls)
+    calls_for_work = any(
+        isinstance(event, UserMessage | DefineOutcome | ToolConfirmation | CustomToolResult) for event in body.events
+    )
+    if session.self_hosted and (calls_for_work or _may_have_failed(tx, session, body.events)):
+        workers.want(tx, who, session.id, session.environment_id, session.body.resources)
     waits = tx.one(sql.LAST_WAITING, session_id=session.id)
     assert waits is not None
     queue = Receipt(session, open_calls, end(tx, session.id), waits[0], tx.now)
@@ -128,6 +133,12 @@ def calls_of(tx: Tx, session: Stored) -> Calls:
         elif processed_at is not None:
             found = calls.answered(found, kind, body)
     return found
+
+
+def _may_have_failed(tx: Tx, session: Stored, sent: Sequence[InboundEvent]) -> bool:
+    """Whether somebody interrupts a session that waits for results, as one does whose worker failed (contract, failures)."""
+    interrupted = any(isinstance(event, Interrupt) for event in sent)
+    return interrupted and session.status == "idle" and workers.waits_for_results(tx, session.id)
 
 
 def _check_thread(tx: Tx, session_id: str, event: InboundEvent) -> None:

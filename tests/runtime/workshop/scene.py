@@ -135,4 +135,3 @@ class Scene:
         response = self.api.get(f"/v1/files/{file['id']}/content")
         assert response.status == 200, response.body
         return response.raw
-
