@@ -8,10 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from rota.resources.agents.prices import Price
+from rota.runtime.came import Failed, pause
+from rota.runtime.loop import Ask, Rest, Run, Wait
 from rota.runtime.provider import Reply
 from tests.runtime.judge import judge
-from tests.runtime.paper import SECOND, Paper, shown
+from tests.runtime.paper import SECOND, Paper, finished, shown
 from tests.runtime.players import fails, say, use
 from tests.runtime.stage import INTERRUPT, allow, answer, deny, message, short, worked
 
@@ -291,3 +295,245 @@ def test_a_scene_reads_as_the_contract_has_it(name: str) -> None:
 @pytest.mark.parametrize("name", SELF_HOSTED)
 def test_a_scene_of_a_self_hosted_environment(name: str) -> None:
     perform(Paper(self_hosted=True), SELF_HOSTED[name])
+
+
+# What happens in the middle of something
+
+
+def began(**more: Any) -> Paper:
+    paper = Paper(**more)
+    paper.send(message())
+    return paper
+
+
+def test_a_message_in_the_middle_of_a_turn_goes_with_the_next_request() -> None:
+    paper = began()
+    paper.play(
+        say("", BASH), say(), during=lambda what: paper.send(message("More.")) and None if what == "bash" else None
+    )
+    assert paper.types()[6:] == [
+        "agent.tool_result", "user.message", ASKED, "agent.message", "span.model_request_end",
+        "T:idle end_turn", "S:usage", "S:idle end_turn",
+    ]  # fmt: skip
+    judge(paper.log)
+
+
+def test_a_message_during_the_last_request_makes_the_turn_longer() -> None:
+    paper, said = began(), list[int]()
+
+    def once(what: str) -> None:
+        if not said:
+            said.append(1)
+            paper.send(message("And more."))
+
+    paper.play(say(), say(), during=once)
+    assert paper.types().count("S:running") == 1
+    assert paper.types().count("S:idle end_turn") == 1
+    judge(paper.log)
+
+
+def test_an_interrupt_during_a_tool_closes_it_and_what_follows() -> None:
+    paper = began()
+    paper.play(
+        say("", BASH, use("bash", 2)), during=lambda what: paper.send(INTERRUPT) and None if what == "bash" else None
+    )
+    assert paper.types()[-6:] == [
+        "agent.tool_result error", "agent.tool_result error", "user.interrupt", "T:idle end_turn", "S:usage", "S:idle end_turn",
+    ]  # fmt: skip
+    assert paper.texts("agent.tool_result") == ["Tool execution was interrupted before completion. Please retry."] * 2
+    assert paper.ran == ["bash"]
+    judge(paper.log)
+
+
+def test_queued_messages_stay_queued_through_an_interrupt_and_start_the_next_turn() -> None:
+    paper = began()
+
+    def during(what: str) -> None:
+        if what == "bash":
+            paper.send(message("Before."), INTERRUPT, message("After."))
+
+    paper.play(say("", BASH), say(), during=during)
+    tail = paper.types()[paper.types().index("user.interrupt") :]
+    assert tail[:8] == [
+        "user.interrupt", "T:idle end_turn", "S:usage", "S:idle end_turn", "S:running", "T:running", "user.message", "user.message",
+    ]  # fmt: skip
+    judge(paper.log)
+
+
+def test_a_request_that_an_interrupt_stops_is_closed() -> None:
+    paper = began()
+    assert isinstance(paper.step(), Ask)
+    paper.send(INTERRUPT)
+    assert isinstance(paper.interrupt_flight(), Rest)
+    assert paper.types()[3:] == [
+        ASKED, "span.model_request_end error", "user.interrupt", "T:idle end_turn", "S:usage", "S:idle end_turn",
+    ]  # fmt: skip
+    judge(paper.log)
+
+
+def test_a_reply_that_came_before_the_interrupt_was_seen_stands() -> None:
+    paper = began()
+    then = paper.step()
+    paper.send(INTERRUPT)
+    assert isinstance(then, Ask)
+    paper.step(paper.came(say("Here.", BASH)))
+    assert paper.types()[3:8] == [
+        ASKED,
+        "agent.message",
+        "agent.tool_use",
+        "span.model_request_end",
+        "agent.tool_result error",
+    ]
+    judge(paper.log)
+
+
+def test_tools_that_change_nothing_run_together() -> None:
+    paper = began()
+    paper.step()
+    then = paper.step(paper.came(say("", READ, GLOB)))
+    assert isinstance(then, Run)
+    assert [call.name for call in then.calls] == ["read", "glob"]
+    first, second = then.calls
+    assert isinstance(paper.step(finished(second.id)), Wait)
+    assert isinstance(paper.step(finished(first.id)), Ask)
+    judge(paper.log)
+
+
+def test_a_tool_with_effects_runs_alone() -> None:
+    paper = began()
+    paper.step()
+    then = paper.step(paper.came(say("", READ, BASH)))
+    assert isinstance(then, Run)
+    assert [call.name for call in then.calls] == ["read"]
+
+
+# Who comes after somebody that died
+
+
+def test_a_request_of_somebody_who_died_is_closed_and_asked_again() -> None:
+    paper = began()
+    paper.step()
+    paper.crash()
+    paper.play(say())
+    assert paper.types()[3:6] == [ASKED, "span.model_request_end error", ASKED]
+    judge(paper.log)
+
+
+def test_a_request_that_kills_whoever_asks_is_given_up() -> None:
+    paper = began(attempts=3)
+    for _ in range(3):
+        paper.step()
+        paper.crash()
+    assert isinstance(paper.step(), Rest)
+    assert paper.stops()[-1] == {"type": "retries_exhausted"}
+    judge(paper.log)
+
+
+def test_a_tool_that_may_have_run_is_not_run_again() -> None:
+    paper = began()
+    paper.step()
+    paper.step(paper.came(say("", BASH)))
+    paper.crash()
+    paper.play(say())
+    assert paper.ran == []
+    assert "cut short by a restart" in paper.texts("agent.tool_result")[0]
+    judge(paper.log)
+
+
+def test_a_tool_that_changes_nothing_is_run_again() -> None:
+    paper = began()
+    paper.step()
+    paper.step(paper.came(say("", READ)))
+    paper.crash()
+    paper.play(say())
+    assert paper.ran == ["read"]
+    judge(paper.log)
+
+
+def test_what_was_recorded_and_no_more_is_gone_on_from() -> None:
+    paper = began()
+    paper.step()
+    assert isinstance(paper.step(paper.came(say("", BASH)), only_record=True), Wait)
+    paper.crash()
+    paper.play(say())
+    assert paper.ran == ["bash"]
+    judge(paper.log)
+
+
+# Ids, texts, amounts
+
+
+def test_what_is_required_is_named_in_the_models_order() -> None:
+    paper = began()
+    paper.play(say("", ASK_USER, WRITE, BASH))
+    custom, write, _ = paper.calls()
+    assert paper.stops()[-1] == {"type": "requires_action", "event_ids": [custom, write]}
+
+
+def test_a_denial_is_told_in_the_recorded_words() -> None:
+    paper = began()
+    paper.play(say("", WRITE, use("write", 2)))
+    first, second = paper.calls()
+    paper.send(deny(first, "Not today."), deny(second))
+    paper.play(say())
+    assert paper.texts("agent.tool_result") == [
+        "Permission to use write has been rejected. Rejection message: Not today.",
+        "Permission to use write has been rejected.",
+    ]
+
+
+BUDGET = {"type": "limit", "max_list_cost": {"amount": "1", "currency": "USD"}}
+DEAR = Price(50, 50)
+
+
+def test_a_budget_is_looked_at_before_each_request() -> None:
+    paper = began(price=DEAR, budget=BUDGET)
+    paper.play(say("", BASH))
+    assert paper.types()[-4:] == ["agent.tool_result", "T:idle budget_reached", "S:usage", "S:idle budget_reached"]
+    assert isinstance(paper.step(), Rest)
+    paper.terms = replace(paper.terms, budget=None)
+    paper.play(say())
+    assert paper.types()[-8:] == [
+        "S:running", "T:running", ASKED, "agent.message", "span.model_request_end", "T:idle end_turn", "S:usage", "S:idle end_turn",
+    ]  # fmt: skip
+    judge(paper.log)
+
+
+def test_a_turn_that_ends_over_its_budget_says_so_for_the_session_only() -> None:
+    paper = began(price=DEAR, budget=BUDGET)
+    paper.play(say())
+    assert paper.types()[-3:] == ["T:idle end_turn", "S:usage", "S:idle budget_reached"]
+
+
+def test_an_action_that_is_required_outranks_the_budget() -> None:
+    paper = began(price=DEAR, budget=BUDGET)
+    paper.play(say("", ASK_USER))
+    assert paper.types()[-1] == "S:idle requires_action"
+
+
+def test_usage_is_the_sum_of_the_spans_and_time_is_paid_for() -> None:
+    paper = began(price=Price(5, 25))
+
+    def slowly(what: str) -> None:
+        paper.now += 3600 * SECOND
+
+    paper.play(say("", BASH), say(), during=slowly)
+    usage = next(event.body["usage"] for event in paper.log if event.type == "session.usage")
+    assert (usage["input_tokens"], usage["output_tokens"]) == (200, 20)
+    assert round(usage["active_seconds"]) == 3 * 3600
+    assert usage["list_cost"] == {"amount": "24", "currency": "USD"}  # 0.15 cents of tokens, three hours at eight cents
+
+
+def test_a_model_without_a_price_has_no_cost() -> None:
+    paper = began()
+    paper.play(say())
+    usage = next(event.body["usage"] for event in paper.log if event.type == "session.usage")
+    assert usage["list_cost"] is None
+
+
+def test_pauses_grow_and_the_providers_word_counts() -> None:
+    failed = Failed(kind="overloaded", message="", retry=True, jitter=1.0)
+    assert [pause(number, failed) for number in (1, 2, 3, 10)] == [1.0, 2.0, 4.0, 60.0]
+    assert pause(1, replace(failed, jitter=0.0)) == 0.5
+    assert pause(1, replace(failed, retry_after=17.0)) == 17.0
+    assert pause(1, replace(failed, retry_after=1000.0)) == 60.0
