@@ -13,6 +13,7 @@ be follows by proportion. Where there is no time to stock them all, there are fe
 import argparse
 import asyncio
 import contextlib
+import math
 import random
 import sys
 import tempfile
@@ -236,9 +237,15 @@ async def _cost(db: Db, cpu: Callable[[], float], work: Callable[[Tx], Any], tim
 
 
 async def live(
-    kind: str, url: str, count: int, seconds: float, postgres: psutil.Process | None, progress: Console
+    kind: str,
+    url: str,
+    count: int,
+    seconds: float,
+    postgres: psutil.Process | None,
+    progress: Console,
+    until: float = math.inf,
 ) -> Day:
-    """Stock, then fire until the time is up."""
+    """Stock, then fire until the time is up, or until an instant of the day."""
     clock = HandClock(START)
     cpu = _cpu_of(postgres)
     db = open_db(url, clock)
@@ -264,9 +271,7 @@ async def live(
     fullest: Counter[int] = Counter()
     at = START
     with contextlib.suppress(Over):
-        while True:
-            look = await db.read(due.look)
-            at = look.fire_at or at
+        while (at := (await db.read(due.look)).fire_at or 0) <= until:
             ticker.begin_minute(at)
             was = ticker.fired
             await ticker.fire()
