@@ -17,7 +17,7 @@ from rota.base.errors import Unusable
 SECRETS = frozenset({"bootstrap_api_key", "model_api_key", "s3_access_key_id", "s3_secret_access_key", "seal_key"})
 """Settings that come from the environment only."""
 
-ROLES = ("api", "scheduler", "courier")
+ROLES = ("api", "scheduler", "courier", "worker")
 """The duties that one server can be limited to with ``--only``."""
 
 
@@ -162,17 +162,29 @@ class Settings(Struct, kw_only=True, frozen=True):
         ),
     ] = ""
     model_provider: Annotated[
-        Literal["anthropic", "scripted"] | None,
+        Literal["anthropic", "bedrock", "vertex", "scripted"] | None,
         Meta(
-            description="Where models are asked. anthropic: anything that speaks the Messages API. scripted: nowhere, replies are "
-            "made up by rule and say so. Default: anthropic if there is a key or a base URL, else scripted."
+            description="Where models are asked. anthropic: anything that speaks the Messages API. bedrock, vertex: those clouds (extras "
+            "of the same names). scripted: nowhere, replies are made up by rule and say so. Default: anthropic if there is a key or a "
+            "base URL, else scripted."
         ),
     ] = None
     model_base_url: Annotated[
         str | None,
         Meta(description="URL of the Messages API: a gateway, vLLM, Ollama, llama.cpp. Default: the vendor's own."),
     ] = None
-    model_api_key: Annotated[str | None, Meta(description="Key for the Messages API.")] = None
+    model_api_key: Annotated[
+        str | None,
+        Meta(
+            description="Key for the Messages API. With bedrock or vertex, a bearer token; default: what the cloud's own tools would use."
+        ),
+    ] = None
+    model_silence_seconds: Annotated[
+        int,
+        Meta(
+            ge=1, le=86_400, description="How long a model endpoint may say nothing before a request counts as failed."
+        ),
+    ] = 600
     model_max_tokens: Annotated[
         int, Meta(ge=1, le=1_000_000, description="Tokens that one reply of a model may have.")
     ] = 16_384

@@ -32,6 +32,9 @@ from rota.cli import show
 from rota.cli.options import as_json, setting_flags
 from rota.outgoing import guard
 from rota.resources.workspaces import keys
+from rota.runtime.sandbox import SandboxFailure
+from rota.runtime.sandboxes.open import open_sandbox
+from rota.runtime.sandboxes.unsafe_local import UnsafeLocal
 from rota.store.db import sqlite_path
 from rota.store.place import folder_of
 from rota.store.sealed import keys_named
@@ -92,6 +95,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     if where.exists and not where.problem and not where.pending:
         yield _keys(settings)
         yield _secrets(settings)
+    yield _sandbox(settings)
     yield _port(settings)
 
 
@@ -282,6 +286,29 @@ def _secrets(settings: Settings) -> Finding:
             f"Put the key back from your backup, as a line of {settings.seal_key_path} or into ROTA_SEAL_KEY.",
         )  # fmt: skip
     return Finding(name, "ok", f"{sum(named.values()):,} stored, all of them sealed with a key that is there")
+
+
+def _sandbox(settings: Settings) -> Finding:
+    """Whether boxes can be made here, and hold. A server whose sandbox does not work serves all the same, but for cloud tools."""
+    name = "sandbox"
+    mend = f"See docs/sandboxes.md; --sandbox off says that this server runs no tools. Until then it is {settings.sandbox}."
+    if settings.sandbox == "unsafe-local":
+        return Finding(name, "note", UnsafeLocal.WARNING)
+
+    async def look() -> tuple[str | None, str]:
+        sandbox = open_sandbox(settings)
+        if sandbox is None:
+            return None, "off: the tools of cloud environments do not run here"
+        try:
+            return await sandbox.check(), sandbox.describe()
+        finally:
+            await sandbox.close()
+
+    try:
+        problem, found = asyncio.run(look())
+    except (SandboxFailure, Unusable) as exc:
+        return Finding(name, "note", str(exc), mend)
+    return Finding(name, "ok", found) if problem is None else Finding(name, "note", problem, mend)
 
 
 def _port(settings: Settings) -> Finding:

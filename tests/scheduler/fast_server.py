@@ -9,12 +9,15 @@ proof finds it. Everything else is the program as it is.
 import contextlib
 import os
 import signal
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from rota import main
+import rota.cli.serve  # noqa: F401 - so that who forks off this has read all that a server needs
+from rota import main as program
 from rota.base.clock import SECOND, Ruler
+from rota.cli import root
 from rota.resources.deployments import due
 from rota.store.front import Front
 from rota.store.sqlite import SqliteDb
@@ -57,7 +60,7 @@ class Fuse:
 def install() -> None:
     """Put the clock and the fuse in."""
     fuse = Fuse()
-    main.SystemClock = FastClock  # type: ignore[misc, assignment]
+    program.SystemClock = FastClock  # type: ignore[misc, assignment]
 
     def behind(where: Any, name: str, place: str) -> None:
         original: Callable[..., Any] = getattr(where, name)
@@ -96,8 +99,13 @@ def install() -> None:
     SqliteDb.__init__ = often  # type: ignore[method-assign]
 
 
-if __name__ == "__main__":
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Be ``rota``, with these arguments or those of the process."""
     install()
-    from rota.cli.root import main as run
+    if arguments is not None:
+        sys.argv[1:] = arguments
+    root.main()
 
-    run()
+
+if __name__ == "__main__":
+    main()

@@ -191,9 +191,7 @@ def _move_on(
         made = runs.get(pending.deployment_id)
         if pending.deployment_id in stopped:
             if due_at is not None and due_at <= tx.now:  # was to be caught up with next
-                lapses.append(
-                    schedules.stretch(pending.deployment_id, pending.schedule, "missed", "superseded", due_at, tx.now)
-                )
+                lapses += schedules.overtaken(tx, pending.deployment_id, pending.schedule, due_at, pending.rewound_at)
             due_at = None
         skipped = bool(lapses) and lapses[-1].kind == "skipped"
         if skipped and pending.skipping and len(lapses) == 1:

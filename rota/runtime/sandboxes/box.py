@@ -37,6 +37,7 @@ class HostedBox:
         self._outward = outward or {}
         self._used = False
         self._why = ""
+        self._told = False
         self._closing: asyncio.Task[None] | None = None
         self._watch = asyncio.create_task(self._watch_disk())
 
@@ -48,6 +49,10 @@ class HostedBox:
         try:
             done = await self._link.ask({"op": "call", "tool": tool, "input": input}, seconds, GRACE)
         except SandboxFailure as exc:
+            if self._why and not self._told:
+                self._told = True
+                await self.close()
+                return Outcome([{"type": "text", "text": f"{tool}: the sandbox was ended: {self._why}"}], is_error=True)
             raise await self._failure(exc) from None
         if done is None:
             return Outcome([{"type": "text", "text": f"tool {tool!r} timed out"}], is_error=True)
@@ -93,14 +98,16 @@ class HostedBox:
     async def _watch_disk(self) -> None:
         """End the box when its folders hold more than they may. A folder that takes long to add up is looked at less often."""
         loop = asyncio.get_running_loop()
-        most = self._spec.limits.disk
+        most = 0
         while not self._link.ended.is_set():
             begun = loop.time()
-            held = await asyncio.to_thread(ground.size, self._spec.mounts)
-            if held > most:
-                self._why = (
-                    f"its folders hold {held / (1 << 20):.0f} MB, of {most / (1 << 20):.0f} that a session may keep; "
-                    "ROTA_SANDBOX_DISK_MB sets how much"
+            held, why = await asyncio.to_thread(_held, self._spec)
+            # Folders that held too much when the box was opened may be tidied up in it.
+            most = most or max(self._spec.limits.disk, held)
+            if why or held > most:
+                self._why = why or (
+                    f"its folders hold {held / (1 << 20):.0f} MB, of {self._spec.limits.disk / (1 << 20):.0f} that a session may keep "
+                    "(ROTA_SANDBOX_DISK_MB)"
                 )
                 # Not awaited: the closing ends this very task.
                 self._closing = self._closing or asyncio.create_task(self._close())
@@ -109,3 +116,10 @@ class HostedBox:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._link.ended.wait()
+
+
+def _held(spec: Spec) -> tuple[int, str]:
+    try:
+        return ground.size(spec.mounts), ""
+    except SandboxFailure as exc:
+        return 0, str(exc)

@@ -1,5 +1,7 @@
 """Which sandbox the settings ask for."""
 
+from pathlib import Path
+
 import structlog
 
 from rota.base.settings import Settings
@@ -22,5 +24,7 @@ def open_sandbox(settings: Settings) -> Sandbox | None:
             return UnsafeLocal()
         case "bubblewrap":
             return Bubblewrap(
-                users=ground.uids(settings.sandbox_uids), allowed=guard.allowed(settings.allow_private_hosts)
+                users=ground.uids(settings.sandbox_uids),
+                secrets=(Path(settings.data_dir).expanduser().absolute(), settings.seal_key_path.absolute()),
+                allowed=guard.allowed(settings.allow_private_hosts),
             )

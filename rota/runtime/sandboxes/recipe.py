@@ -130,6 +130,12 @@ def proxy_variables(proxy: str) -> dict[str, str]:
     return found
 
 
+def exposed(path: Path) -> bool:
+    """Whether a path is among what every box sees of this machine."""
+    real = path.resolve()
+    return any(real.is_relative_to(Path(root).resolve()) for root in ("/usr", *_SYSTEM) if Path(root).exists())
+
+
 def _system(where: Callable[[Path], str]) -> list[str]:
     """The machine's programs."""
     words = ["--ro-bind", where(Path("/usr")), "/usr"]

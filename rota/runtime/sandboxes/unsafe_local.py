@@ -88,6 +88,10 @@ class UnsafeLocal:
         """Nothing is promised, so nothing can be broken; a shell has to be there."""
         return None if os.access("/bin/bash", os.X_OK) else "There is no /bin/bash, which the tools need."
 
+    def describe(self) -> str:
+        """See ``sandbox.Sandbox``."""
+        return "unsafe-local: no isolation"
+
     async def open(self, spec: Spec) -> Translated:
         """See ``sandbox.Sandbox``."""
         mounts = [Mount(mount.outside.resolve(), mount.inside, mount.writable) for mount in spec.mounts]
@@ -105,6 +109,7 @@ class UnsafeLocal:
                     "read_only": [str(mount.outside) for mount in mounts if not mount.writable],
                     "environment": environment | spec.environment,
                     "limits": {"FSIZE": spec.limits.disk, "CORE": 0},
+                    "memory": 0,
                     "network": False,
                 })  # fmt: skip
         except (SandboxFailure, TimeoutError) as exc:

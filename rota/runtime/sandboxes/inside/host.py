@@ -27,7 +27,7 @@ from rota.runtime.sandboxes.inside.shell import Shell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from rota.runtime.sandboxes.inside.files import Block
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 PROXY = ("127.0.0.1", 3128)
 TAIL = 64 * 1024
 """How much is kept of what a program of the server's own prints."""
+WATCH_SECONDS = 0.25
 _LONE = re.compile("[\ud800-\udfff]")
 _SET_DUMPABLE = 4
 
@@ -98,6 +99,8 @@ class Host:
     def _begin(self, frame: dict[str, Any]) -> None:
         for name, value in frame["limits"].items():
             _lower(getattr(resource, "RLIMIT_" + name), value)
+        if frame["memory"]:
+            self._watch_memory(frame["memory"])
         self.environment = frame["environment"]
         self.files = Files(frame["workdir"], frame["roots"], frame["read_only"], self.environment)
         self.shell = Shell(self.loop, frame["workdir"], self.environment)
@@ -195,6 +198,13 @@ class Host:
         self.loop.readable(job.output, read)
         self.loop.child(job.pid, gone)
 
+    def _watch_memory(self, most: int) -> None:
+        """Where no control group does it: when all together hold too much, the largest goes."""
+        held = sorted(_memory())
+        if sum(size for size, _ in held) > most and held[-1][1] != os.getpid():
+            end_group(held[-1][1])
+        self.loop.after(WATCH_SECONDS, lambda: self._watch_memory(most))
+
     def end(self) -> None:
         """End what runs. In a namespace of its own all processes end with this one, but it may be without."""
         if self.shell is not None:
@@ -227,6 +237,18 @@ def _fit(content: list[Block]) -> list[Block]:
         if block["type"] == "text":
             block["text"] = _LONE.sub("\ufffd", block["text"]) or "(no output)"
     return content
+
+
+def _memory() -> Iterator[tuple[int, int]]:
+    """Bytes that each process of the box has to itself."""
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/statm") as file:
+                    _, resident, shared = file.read().split()[:3]
+                yield (int(resident) - int(shared)) * resource.getpagesize(), int(name)
+            except (OSError, ValueError):
+                pass  # it has ended
 
 
 def _write(fd: int, data: bytes) -> None:
