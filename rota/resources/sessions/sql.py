@@ -174,7 +174,6 @@ DELETE_TOKENS = Query("Remove a session's sealed tokens.", "DELETE FROM session_
 DELETE_STORES = Query(
     "Remove a session's store attachments.", "DELETE FROM session_memory_stores WHERE session_id = :id"
 )
-EPOCHS = Query("Whose turn it is in each of these sessions.", "SELECT id, run_epoch FROM sessions WHERE id = ANY(:ids)")
 COUNT_SELF_HOSTED = Query(
     "Live sessions of a self-hosted environment.",
     """SELECT count(*) FROM sessions
@@ -313,6 +312,10 @@ WAITING_ANSWERS = Query(
     "Answers that came before their turn.",
     f"""SELECT type, body FROM session_events WHERE session_id = :session_id AND position >= {WAITING}
         AND type IN ('user.tool_confirmation', 'user.custom_tool_result', 'user.tool_result')""",
+)
+ANY_WAITING = Query(
+    "Whether anything that a client sent waits for the engine.",
+    "SELECT id FROM session_events WHERE session_id = :session_id AND processed_at IS NULL LIMIT 1",
 )
 OUTCOMES = Query(
     "Outcomes that were defined and not yet judged for good.",

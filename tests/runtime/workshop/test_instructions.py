@@ -33,7 +33,9 @@ def test_a_plain_session_hears_of_its_folders_and_its_network(scene: Scene) -> N
 
 def test_uploads_are_pointed_to_and_not_listed(scene: Scene) -> None:
     file = upload(scene.api, b"x")
-    text = instructions(scene.session(resources=[{"type": "file", "file_id": file["id"], "mount_path": "/secret-name"}]))
+    text = instructions(
+        scene.session(resources=[{"type": "file", "file_id": file["id"], "mount_path": "/secret-name"}])
+    )
     assert "/mnt/session/uploads" in text
     assert "secret-name" not in text
 

@@ -44,7 +44,12 @@ def test_whatever_is_in_the_way_of_a_skill_steps_aside(sqlite_scene: Scene) -> N
     scene = sqlite_scene
     made = skill(scene.api)
     session = scene.session(agent={"skills": [{"type": "custom", "skill_id": made["id"]}]})
-    for way in ("echo mine > skills", "ln -s /tmp skills", "mkdir skills; ln -s /tmp skills/my-skill", "mkdir skills; echo x > skills/my-skill"):
+    for way in (
+        "echo mine > skills",
+        "ln -s /tmp skills",
+        "mkdir skills; ln -s /tmp skills/my-skill",
+        "mkdir skills; echo x > skills/my-skill",
+    ):
         plain = scene.session()
         scene.bash(plain, way)
         scene.end_turn(plain)

@@ -16,7 +16,10 @@ def test_files_outlive_turns_and_servers(scene: Scene) -> None:
 
 def test_outputs_become_files(scene: Scene) -> None:
     session = scene.session()
-    scene.bash(session, "mkdir -p /mnt/session/outputs/deep; cd /mnt/session/outputs; printf one > a.txt; printf '{}' > deep/b.json")
+    scene.bash(
+        session,
+        "mkdir -p /mnt/session/outputs/deep; cd /mnt/session/outputs; printf one > a.txt; printf '{}' > deep/b.json",
+    )
     outputs = scene.settle(session)
     assert sorted(outputs) == ["a.txt", "deep/b.json"]
     file = outputs["deep/b.json"]
