@@ -97,7 +97,8 @@ def decide(
     if (other := min((each for each in fired if each > first), default=None)) is not None and other <= newest:
         # One further on has fired already: of those before it, none is the newest.
         last = schedules.last_until(schedule, first - 1, other - 1)
-        newest, late = first if last is None else last, True
+        newest = first if last is None else last
+        late = True
     lapses: list[Lapse] = []
     fires: int | None = newest
     if timing.catch_up == "all":
