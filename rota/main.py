@@ -18,17 +18,22 @@ from rota.base.page import Cursors
 from rota.base.policy import policy
 from rota.base.settings import Settings
 from rota.courier.courier import TOPICS, Courier
-from rota.http import probes, sql
+from rota.http import probes, sql, stream
 from rota.http.admit import Admission
 from rota.http.app import App
 from rota.http.limit import limiter
 from rota.http.metrics import Count, Spread
 from rota.http.route import Route
 from rota.outgoing import guard
-from rota.queue.chore import Tools
+from rota.queue.chore import Chore, Tools
+from rota.queue.feed import Feed
 from rota.queue.wakes.local import LocalWake
 from rota.queue.wakes.procrastinate import ProcrastinateWake
-from rota.resources.workspaces import keys
+from rota.resources.sessions.previews import Previews
+from rota.resources.sessions.stream import Logs
+from rota.runtime import worker
+from rota.runtime.opening import open_premises
+from rota.runtime.providers.open import open_provider
 from rota.scheduler import turning
 from rota.scheduler.sweeper import Sweeper
 from rota.scheduler.ticker import FIRES, Ticker
@@ -71,6 +76,8 @@ class House:
     db: Db
     blobs: Blobs
     ticker: Ticker
+    feed: Feed
+    previews: Previews
     routes: list[Route] = field(default_factory=list[Route])
     engines: list[Engine] = field(default_factory=list[Engine])
     app: App = field(init=False)
@@ -80,6 +87,11 @@ class House:
         """Let the engines begin."""
         for engine in self.engines:
             engine.start()
+
+    def hang_up(self) -> None:
+        """End what would go on for as long as the caller likes; called when the server is to stop."""
+        self.stopping = True
+        self.feed.hang_up()
 
     async def stop(self) -> None:
         """Let the engines end."""
@@ -136,7 +148,11 @@ async def _check_seal_key(db: Db, settings: Settings) -> None:
 
 def _wake(db: Db, settings: Settings) -> LocalWake | ProcrastinateWake:
     """How this server hears of work, and tells others that there is some. Unusable if the engine is not there."""
-    waits = [*(TOPICS if "courier" in settings.roles else ()), *(FIRES if "scheduler" in settings.roles else ())]
+    waits = [
+        *(TOPICS if "courier" in settings.roles else ()),
+        *(FIRES if "scheduler" in settings.roles else ()),
+        *(worker.TOPICS if "worker" in settings.roles else ()),
+    ]
     if settings.wakes == "local":
         return LocalWake(db, waits)
     if is_sqlite(settings.database_url):
@@ -145,7 +161,7 @@ def _wake(db: Db, settings: Settings) -> LocalWake | ProcrastinateWake:
         )
     if find_spec("procrastinate") is None:
         raise Unusable("--wakes procrastinate needs a package that is not installed: pip install 'rota[queue]'")
-    return ProcrastinateWake(db, settings.database_url, [*TOPICS, *FIRES], waits)
+    return ProcrastinateWake(db, settings.database_url, [*TOPICS, *FIRES, *worker.TOPICS], waits)
 
 
 @asynccontextmanager
@@ -160,9 +176,11 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncGenerato
         cursors = Cursors(await db.write(_cursor_key))
         rules = policy(settings)
         wake = _wake(db, settings)
+        feed = Feed(db, Logs(stream.frame), quiet=stream.PING)
         house = House(
-            settings, db, blobs, Ticker(db, clock, rules, wake=wake if "scheduler" in settings.roles else None)
-        )
+            settings, db, blobs, Ticker(db, clock, rules, wake=wake if "scheduler" in settings.roles else None),
+            feed, Previews(feed, stream.frame),
+        )  # fmt: skip
         house.routes += probes.routes(
             lambda: house.routes, version=own_version(), stopping=lambda: house.stopping, counts=house.counts
         )
@@ -172,19 +190,32 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncGenerato
             house.routes += api.ROUTES
             if isinstance(clock, KeptClock):
                 house.routes += turning.routes(house.ticker, clock)
-        house.engines.append(wake)
+        house.engines += [wake, house.feed]
+        chores: list[Chore] = []
         if "scheduler" in settings.roles:
             house.engines.append(house.ticker)
-            house.engines.append(Sweeper(api.CHORES, Tools(db=db, blobs=blobs, policy=rules), clock))
+            chores += api.CHORES
         if "courier" in settings.roles:
             house.engines.append(Courier(db, wake, clock, rules))
+        if "worker" in settings.roles:
+            premises = open_premises(settings, db, blobs, rules)
+            house.engines += premises.engines
+            chores += premises.chores
+            house.engines.append(
+                worker.Worker(
+                    db, wake, clock, rules, open_provider(settings), premises.workshop, house.previews, blobs=blobs
+                )
+            )
+        if chores:
+            house.engines.append(Sweeper(chores, Tools(db=db, blobs=blobs, policy=rules), clock))
         house.app = App(
             house.routes,
             db,
-            Admission(db, clock, keys.admit),
+            Admission(db, clock, api.admit),
             cursors,
             rules,
             blobs,
+            feed=house.feed,
             limiter=limiter(
                 clock,
                 creates_per_minute=settings.rate_limit_creates_per_minute,

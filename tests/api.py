@@ -128,20 +128,24 @@ class Api:
             "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in sent.items()],
         }
         messages: list[dict[str, Any]] = []
+        streams = asyncio.Event()
         incoming = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
         incoming[-1]["more_body"] = False
 
         async def receive() -> dict[str, Any]:
             if not incoming:
-                await asyncio.Event().wait()  # the caller stays until it has its answer
+                await streams.wait()  # the caller stays until it has its answer, or sees that there is no end to it
+                return {"type": "http.disconnect"}
             return incoming.pop(0)
 
         async def send(message: Any) -> None:
             messages.append(message)
+            if any(value.startswith(b"text/event-stream") for _, value in message.get("headers", ())):
+                streams.set()
 
         await self.house.app(scope, receive, send)
         start, *chunks = messages
-        assert not chunks[-1].get("more_body"), "the answer breaks off"
+        assert streams.is_set() or not chunks[-1].get("more_body"), "the answer breaks off"
         return Response(start["status"], start["headers"], b"".join(chunk["body"] for chunk in chunks))
 
     def gather(self, calls: Sequence[Awaitable[Response]]) -> list[Response]:

@@ -1,4 +1,4 @@
-"""Row 12: a sandbox until it is ready, and one call of a tool, against the barest thing that does as little.
+"""Row 13: a sandbox until it is ready, and one call of a tool, against the barest thing that does as little.
 
 Held against: `bwrap … true` with the plainest flags; a bash on two pipes; a process that echoes what a socket brings. The round's
 figure is the median of its attempts. What others do on the machine meanwhile shows in all arms alike.
@@ -84,7 +84,7 @@ class Echo:
 
 
 def sandbox(stage: Stage) -> Section:
-    """Row 12: bare and ours in turn."""
+    """Row 13: bare and ours in turn."""
     workspace = stage.scratch / "workspace"
     workspace.mkdir()
     (workspace / "file").write_text("a line\n")
@@ -132,4 +132,4 @@ def sandbox(stage: Stage) -> Section:
     for ours, theirs in (("sandbox ready", "bwrap … true"), ("bash", "bash on pipes"), ("read", "socket echo")):
         lines.append(figure(f"{ours} / {theirs}", ratio(seen[ours], seen[theirs]), "x"))
     who = "the server is root: each box has a user of its own" if os.geteuid() == 0 else "the server is not root"
-    return Section(12, "sandbox", "a sandbox until it is ready, and calls of tools", who, lines)
+    return Section(13, "sandbox", "a sandbox until it is ready, and calls of tools", who, lines)

@@ -6,18 +6,21 @@ from rota.base.clock import SECOND
 from rota.base.key_file import LazySealer
 from rota.base.settings import Settings
 from rota.base.timing import Timing
+from rota.base.turning import Turning
 
 _ON_TIME = Timing()
+_TURNING = Turning()
 
 
 class Policy:
     """Limits and secrets of this installation.
 
     ``sessions_per_minute``: sessions that an organization may create a minute, 0 for no limit. ``priced_models``: models
-    with a list price besides the vendor's own. ``max_scheduled``: deployments with a schedule that an organization may have.
+    with a list price besides the vendor's own. ``max_scheduled``: deployments with a schedule that an organization may
+    have, 0 for any number.
     ``max_memories``: memories that a store may hold. ``max_storage``: bytes of files that a workspace may keep, 0 for no
     limit. ``object_grace``: seconds after which an object that no row names is nobody's any more (``queue.objects``).
-    ``timing``: how schedules are kept. ``sealer`` seals secrets at rest; its key is read at first use.
+    ``timing``: how schedules are kept. ``turning``: how far sessions are turned. ``sealer`` seals secrets at rest; its key is read at first use.
     ``allow_private_hosts``: the operator's list of hosts that may be asked although they are not public, as written;
     ``outgoing.guard`` reads it.
     """
@@ -32,6 +35,7 @@ class Policy:
         "sealer",
         "sessions_per_minute",
         "timing",
+        "turning",
     )
 
     def __init__(
@@ -46,6 +50,7 @@ class Policy:
         object_grace: int = 3600,
         allow_private_hosts: str = "",
         timing: Timing = _ON_TIME,
+        turning: Turning = _TURNING,
     ) -> None:
         self.sealer = sealer
         self.sessions_per_minute = sessions_per_minute
@@ -56,6 +61,7 @@ class Policy:
         self.object_grace = object_grace
         self.allow_private_hosts = allow_private_hosts
         self.timing = timing
+        self.turning = turning
 
 
 def policy(settings: Settings) -> Policy:
@@ -75,5 +81,11 @@ def policy(settings: Settings) -> Policy:
             window=settings.catch_up_window_seconds * SECOND,
             limit=settings.catch_up_limit,
             overlap=settings.overlap,
+        ),
+        turning=Turning(
+            attempts=settings.model_attempts,
+            requests=settings.max_requests_per_turn,
+            sessions=settings.max_turning_sessions,
+            patience=settings.shutdown_seconds,
         ),
     )

@@ -139,7 +139,7 @@ def _stop_on_signals(house: main.House, server: Server) -> None:
     def stop(number: int) -> None:
         if house.stopping:
             os._exit(128 + number)  # whatever was answered is durable, and the lock goes with the process
-        house.stopping = True
+        house.hang_up()
         server.should_exit = True
 
     loop = asyncio.get_running_loop()

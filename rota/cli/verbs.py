@@ -18,6 +18,7 @@ from rota.api import ROUTES
 from rota.base.errors import Unusable
 from rota.cli import show
 from rota.cli.call import Call, onward, send, send_all
+from rota.cli.follow import follow
 from rota.cli.options import as_json
 from rota.cli.transfer import download, upload
 from rota.http.route import Route
@@ -194,6 +195,8 @@ def command(route: Route) -> click.Command:
             call.body = _data(data) | given
         if route.returns is bytes:
             return download(call, output)
+        if route.streams:
+            return follow(call, as_json=json_)
         if route.upload is not None:
             call.fields, call.files = _form(form, values)
             return _print(upload(call), call, as_list=False, json_=json_)

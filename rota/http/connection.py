@@ -8,7 +8,7 @@ Does not limit how many connections there are: the operating system's limit on o
 """
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -78,6 +78,8 @@ class Connection(HttpToolsProtocol):
         """Its head is there. What comes as a header from now on is a trailer, and goes nowhere."""
         super().on_headers_complete()
         self.cycle.transport = self._door
+        scope = cast("dict[str, Any]", self.scope)
+        scope["rota.abort"] = self.transport.abort  # for who takes nothing more: a close would wait for them
         self.headers = []
         self._quiet = 0
         self._in_body = True

@@ -30,7 +30,7 @@ class ErrorBody(msgspec.Struct):
 
     type: str
     message: str
-    details: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    details: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
     conflicting_path: str | msgspec.UnsetType = msgspec.UNSET
     conflicting_memory_id: str | msgspec.UnsetType = msgspec.UNSET
 
@@ -109,6 +109,8 @@ def _operation(route: Route, schema_of: dict[int, Any], components: dict[str, An
     if route.dated is not None:
         schema = {"anyOf": [schema, schema_of[id(route.dated)]]}
     kind = {str: "text/plain", bytes: "*/*"}.get(route.returns, "application/json")
+    if route.streams:
+        kind = "text/event-stream"
     operation: dict[str, Any] = {
         "operationId": route.name,
         "summary": route.summary,

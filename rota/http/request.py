@@ -4,6 +4,7 @@ Promises: a write that carries an Idempotency-Key keeps its reply in the very tr
 cursors are bound to who asked, where, and with which filters.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -45,7 +46,8 @@ class Reply(Struct, frozen=True):
 
     With ``chunks`` they are sent as they come, and ``body`` is nothing; ``length`` is what they will be together, or None if
     that is not known beforehand. Chunks that stop short, by an exception or before ``length``, make the connection close, so
-    that nobody takes what came for the whole. A caller who goes away ends them (``aclose``).
+    that nobody takes what came for the whole. A caller who goes away ends them (``aclose``). When ``cut`` is set, the caller
+    is not waited for any longer: the connection is dropped with whatever was not taken.
     """
 
     body: bytes = b""
@@ -54,6 +56,7 @@ class Reply(Struct, frozen=True):
     headers: tuple[tuple[bytes, bytes], ...] = ()
     chunks: AsyncIterator[bytes] | None = None
     length: int | None = None
+    cut: "asyncio.Future[None] | None" = None
 
 
 class Host(Protocol):
@@ -64,6 +67,7 @@ class Host(Protocol):
     cursors: Cursors
     policy: Policy
     space: Space
+    feed: Any
 
 
 class Request:
@@ -110,6 +114,11 @@ class Request:
         """The path's last parameter: the id that the request is about."""
         return self.params[-1]
 
+    @property
+    def feed(self) -> Any:
+        """What is live (``queue.feed.Feed``); untyped here, because the stairs do not know each other."""
+        return self.host.feed
+
     async def hold(self, size: int) -> None:
         """Take space for a long body, until the request has been handled. Crowded if there is none in time."""
         await self.host.space.take(size)
@@ -136,7 +145,9 @@ class Request:
     def key_name(self) -> idempotency.Name:
         """What the Idempotency-Key is remembered under."""
         assert self.idempotency_key is not None
-        return (self.who.workspace_id or self.who.organization_id, self.route.name, self.idempotency_key)
+        who = self.who
+        scope = who.session_id or who.environment_id or who.workspace_id or who.organization_id
+        return (scope, self.route.name, self.idempotency_key)
 
     async def read(self, fn: Callable[Concatenate[Tx, Who, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run ``fn(tx, who, …)`` on a snapshot."""

@@ -15,8 +15,14 @@ Block: TypeAlias = dict[str, Any]
 
 class ModelRequest(Struct, frozen=True, kw_only=True):
     """One question. ``system``, ``messages`` and ``tools`` as the Messages API takes them; ``max_tokens`` None leaves it to
-    the provider. ``effort`` and ``speed`` are the agent's, None when it names none. ``session_id`` is for logs and for what
-    a provider remembers of a conversation; no model sees it.
+    the provider. ``effort`` and ``speed`` are the agent's, None when it names none. ``session_id`` is for logs; no model sees it.
+
+    ``messages`` keeps every reply as a message of its own, and the agent's system prompt is a block of its own in ``system``,
+    before anything that is ours.
+
+    ``unanswered`` has a number for each earlier request of this conversation that left no message of the assistant, be it
+    that it failed or that the reply was empty: how many blocks (``blocks_of``) its messages held. It follows from the log, so
+    that any server, after any crash, asks the same question in the same words.
     """
 
     session_id: str
@@ -27,6 +33,12 @@ class ModelRequest(Struct, frozen=True, kw_only=True):
     max_tokens: int | None = None
     effort: str | None = None
     speed: str | None = None
+    unanswered: tuple[int, ...] = ()
+
+
+def blocks_of(messages: list[Block]) -> int:
+    """How many blocks these messages hold; a content that is plain text counts as one."""
+    return sum(1 if isinstance(message["content"], str) else len(message["content"]) for message in messages)
 
 
 class TextDelta(Struct, frozen=True):
@@ -43,17 +55,20 @@ class ThinkingBegan(Struct, frozen=True):
 
 
 class ModelUsage(Struct, frozen=True, kw_only=True):
-    """Tokens of one request. ``input_tokens`` counts neither what was read from a cache nor what was written to one."""
+    """Tokens of one request. ``input_tokens`` counts neither what was read from a cache nor what was written to one;
+    ``web_search_requests`` are searches that the provider itself made and charges for."""
 
     input_tokens: int = 0
     output_tokens: int = 0
     cache_creation_input_tokens: int = 0
     cache_read_input_tokens: int = 0
+    web_search_requests: int = 0
     speed: str | None = None
 
 
 class Reply(Struct, frozen=True, kw_only=True):
-    """The whole reply; the last piece of every stream. ``content`` is its blocks as they are to be sent back.
+    """The whole reply; the last piece of every stream. ``content`` is its blocks as they are to be sent back; it may be empty,
+    and then there is nothing to send back. The index of a delta is the place of its block in ``content``.
 
     ``stop_reason`` is the Messages API's; ``stop_details`` goes with a refusal (category, explanation). ``request_id`` is the
     provider's own name for the request, for its operator to look up.

@@ -16,6 +16,7 @@ from rota.base.errors import InvalidRequest
 from rota.base.wire import Wire
 from rota.http.request import Request
 from rota.http.route import Route
+from rota.resources.sessions import turns
 from rota.scheduler import sql
 from rota.scheduler.ticker import Ticker
 from rota.store.tx import Tx
@@ -56,6 +57,7 @@ def read(tx: Tx) -> int:
 def put(tx: Tx, now: int) -> None:
     """Turn the clock."""
     tx.run(sql.SET_CLOCK, now=str(now))
+    tx.wake(turns.TOPIC)  # a session may have waited for this moment
 
 
 def routes(ticker: Ticker, clock: KeptClock) -> list[Route]:

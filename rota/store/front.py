@@ -4,7 +4,6 @@ Does not touch a database; the subclasses own threads and connections.
 """
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -22,7 +21,8 @@ class Front:
     def __init__(self) -> None:
         self._writes = Queue()
         self._reads = Queue()
-        self._listeners: dict[str, list[Callable[[], None]]] = defaultdict(list)
+        self._listeners: dict[str, list[Callable[[], None]]] = {}
+        self._hearers: dict[str, Callable[[str], None]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def write(self, fn: Callable[Concatenate[Tx, P], R], *args: P.args, **kwargs: P.kwargs) -> "asyncio.Future[R]":
@@ -45,7 +45,25 @@ class Front:
 
     def subscribe(self, topic: str, listener: Callable[[], None]) -> None:
         """See ``store.db.Db.subscribe``."""
-        self._listeners[topic].append(listener)
+        self._listeners.setdefault(topic, []).append(listener)
+
+    def unsubscribe(self, topic: str, listener: Callable[[], None]) -> None:
+        """See ``store.db.Db.unsubscribe``."""
+        listeners = self._listeners.get(topic, [])
+        if listener in listeners:
+            listeners.remove(listener)
+        if not listeners:
+            self._listeners.pop(topic, None)
+
+    def say(self, topic: str, text: str) -> None:
+        """See ``store.db.Db.say``; nobody else is there."""
+
+    def hear(self, topic: str, hearer: Callable[[str], None] | None) -> None:
+        """See ``store.db.Db.hear``."""
+        if hearer is None:
+            self._hearers.pop(topic, None)
+        else:
+            self._hearers[topic] = hearer
 
     def _future(self) -> "asyncio.Future[Any]":
         loop = self._loop = asyncio.get_running_loop()
@@ -55,9 +73,10 @@ class Front:
         if self._loop is None:
             return
         topics = [topic for topic in topics if topic in self._listeners]
-        deliver(self._loop, outcomes, (lambda: self._announce(topics)) if topics else None)
+        if outcomes or topics:
+            deliver(self._loop, outcomes, (lambda: self._announce(topics)) if topics else None)
 
     def _announce(self, topics: list[str]) -> None:
         for topic in topics:
-            for listener in self._listeners[topic]:
+            for listener in tuple(self._listeners.get(topic, ())):
                 listener()

@@ -10,7 +10,8 @@ small tables they would lock whole relations against each other under SERIALIZAB
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from threading import Event, Thread
 from typing import Any, cast
 
@@ -22,9 +23,11 @@ from rota.base import log
 from rota.base.clock import Clock, KeptClock, Ruler
 from rota.base.errors import DiskFull, Fault, Refusal, Unavailable, Unsure, Unusable
 from rota.store import migrate
+from rota.store.arrays import literal
+from rota.store.bell import SHARED, Bell, Told
 from rota.store.dialect import Name
 from rota.store.front import Front
-from rota.store.jobs import Entry, Outcome, Queue, Set, failed
+from rota.store.jobs import Entry, Outcome, Queue, Set, deliver, failed
 from rota.store.tx import Insert, Query, Row, Update
 
 _ATTEMPTS = 20
@@ -74,6 +77,13 @@ def _fault(error: BaseException) -> Fault | None:
     return error if isinstance(error, Fault) else None
 
 
+def _sets(query: Query, parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters with those that stand for sets as array literals."""
+    for name in query.sets:
+        parameters[name] = literal(parameters[name])
+    return parameters
+
+
 class PostgresTx:
     """A transaction on one PostgreSQL connection; see ``store.tx.Tx``."""
 
@@ -87,31 +97,31 @@ class PostgresTx:
 
     def one(self, query: Query, **parameters: Any) -> Row | None:
         """See ``Tx.one``."""
-        return self._execute(query.postgres, parameters).fetchone()
+        return self._execute(query.postgres, _sets(query, parameters)).fetchone()
 
     def all(self, query: Query, **parameters: Any) -> list[Row]:
         """See ``Tx.all``."""
-        return self._execute(query.postgres, parameters).fetchall()
+        return self._execute(query.postgres, _sets(query, parameters)).fetchall()
 
     def head(self, query: Query, room: int, **parameters: Any) -> tuple[list[Row], bool]:
         """See ``Tx.head``."""
-        rows = self._execute(query.postgres_head, {**parameters, "room": room}).fetchall()
+        rows = self._execute(query.postgres_head, _sets(query, {**parameters, "room": room})).fetchall()
         return [row[:-2] for row in rows], bool(rows) and rows[0][-1] > len(rows)
 
     def run(self, query: Query, **parameters: Any) -> int:
         """See ``Tx.run``."""
-        return self._execute(query.postgres, parameters).rowcount
+        return self._execute(query.postgres, _sets(query, parameters)).rowcount
 
     def insert(self, insert: Insert, rows: Sequence[Row]) -> None:
         """See ``Tx.insert``."""
         if rows:
-            self._execute(insert.postgres, [list(column) for column in zip(*rows, strict=True)])
+            self._execute(insert.postgres, [literal(column) for column in zip(*rows, strict=True)])
 
     def update(self, update: Update, rows: Sequence[Row]) -> int:
         """See ``Tx.update``."""
         if not rows:
             return 0
-        return self._execute(update.postgres, [list(column) for column in zip(*rows, strict=True)]).rowcount
+        return self._execute(update.postgres, [literal(column) for column in zip(*rows, strict=True)]).rowcount
 
     def turn(self, topic: str) -> bool:
         """See ``Tx.turn``: a lock of the transaction, by the topic's name."""
@@ -222,6 +232,7 @@ class PostgresDb(Front):
         self._listening = False
         self._stop = Event()
         self._outage = _Outage()
+        self._bell = Bell(url, self._hear_others)
         try:
             with connect(url, psycopg.IsolationLevel.READ_COMMITTED) as connection:
                 if connection.info.server_version < 150000:
@@ -250,6 +261,16 @@ class PostgresDb(Front):
         """See ``Db.stamp``. Kept current by NOTIFY; while the bell's connection is down nothing equals anything."""
         return self._generation if self._listening else object()
 
+    def subscribe(self, topic: str, listener: Callable[[], None]) -> None:
+        """See ``Db.subscribe``."""
+        super().subscribe(topic, listener)
+        if topic.startswith(SHARED):
+            self._bell.listen()
+
+    def say(self, topic: str, text: str) -> None:
+        """See ``Db.say``."""
+        self._bell.tell([(topic, text)])
+
     async def close(self) -> None:
         """See ``Db.close``."""
         self._stop.set()
@@ -257,6 +278,22 @@ class PostgresDb(Front):
         self._reads.close()
         for thread in self._threads:
             thread.join()
+        self._bell.close()
+
+    def _hear_others(self, told: Sequence[Told]) -> None:
+        """On the bell's thread: pass on what somebody here waits for."""
+        if not told:
+            self._deliver([], [topic for topic in tuple(self._listeners) if topic.startswith(SHARED)])
+            return
+        self._deliver([], [topic for topic, text in told if text is None])
+        texts = [(topic, text) for topic, text in told if text is not None and topic in self._hearers]
+        if texts and self._loop is not None:
+            deliver(self._loop, [], partial(self._pass_on, texts))
+
+    def _pass_on(self, texts: Sequence[tuple[str, str]]) -> None:
+        for topic, text in texts:
+            if (hearer := self._hearers.get(topic)) is not None:
+                hearer(text)
 
     def _work(self, queue: Queue, begin: str) -> None:
         link = _Link(self._url, begin, self._outage)
@@ -276,6 +313,8 @@ class PostgresDb(Front):
                 return
             outcomes = failed(entry, _fault(exc) or exc)
             topics.clear()
+        if shared := [(topic, None) for topic in topics if topic.startswith(SHARED)]:
+            self._bell.tell(shared)
         self._deliver(outcomes, topics)
 
     def _repeat(self, link: _Link, entry: Entry, topics: set[str]) -> list[Outcome]:

@@ -4,8 +4,9 @@ Runs inside an environment that holds nothing but the client.
 """
 
 import inspect
+import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anthropic
@@ -59,7 +60,8 @@ class Wire:
         """Event hooks of a sync HTTP client."""
 
         def received(response: Any) -> None:
-            response.read()
+            if not _streams(response):  # which would be read to its end
+                response.read()
             self.received(response)
 
         return {"request": [self.sent], "response": [received]}
@@ -71,10 +73,15 @@ class Wire:
             self.sent(request)
 
         async def received(response: Any) -> None:
-            await response.aread()
+            if not _streams(response):
+                await response.aread()
             self.received(response)
 
         return {"request": [sent], "response": [received]}
+
+
+def _streams(response: Any) -> bool:
+    return response.headers["content-type"].startswith("text/event-stream")
 
 
 class Drive:
@@ -115,6 +122,21 @@ class Drive:
             result = await result
         raw = result.read()
         return await raw if inspect.isawaitable(raw) else raw
+
+    async def follow(self, member: str, act: Callable[[], Awaitable[None]], *args: Any, **arguments: Any) -> list[Any]:
+        """Call a member that streams, act while the stream is open, and read on to its end; the events, as JSON."""
+        stream = self._call(member, *args, **arguments)
+        if inspect.isawaitable(stream):
+            stream = await stream
+        await act()
+        events = [event async for event in stream] if hasattr(stream, "__aiter__") else list(stream)
+        found: list[Any] = []
+        for event in events:
+            found.append(event.to_dict(mode="json", use_api_names=True))
+            verdict = self.wire.judge.judge_event(member, json.dumps(found[-1]).encode())
+            self.wire.problems += [f"{member} {event.type}: {problem}" for problem in verdict.problems]
+            self.wire.unknown |= verdict.unknown
+        return found
 
     async def walk(self, member: str, *args: Any, **arguments: Any) -> list[Any]:
         """Call a list and walk through all of its pages; the items, as JSON."""

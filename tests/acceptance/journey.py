@@ -18,6 +18,7 @@ from drive import Drive, Wire
 from journey_files import files
 from journey_resources import resources
 from journey_skills import skills
+from journey_streams import streams
 from journey_webhooks import webhooks
 from schemas import Judge
 
@@ -465,6 +466,7 @@ async def journey(drive: Drive, admin: Drive, stranger: Drive, style: str) -> di
     deployment = seen["deployments"]["plain"]["id"]
     seen["failures"] = await failures(drive, style, clerk)
     seen["sessions"] = await sessions(drive, style, clerk, deployment, seen["deployments"]["runs"][0])
+    seen["streams"] = await streams(drive, style, clerk)
     seen["memory"] = await journey_memory.memory(drive, style)
     seen["vaults"] = await journey_vaults.vaults(drive, style)
     seen["files"] = await files(drive, style, clerk, office)

@@ -34,6 +34,7 @@ OPERATIONS = {
     ("POST", "/v1/sessions/{session_id}/archive"): "beta.sessions.archive",
     ("GET", "/v1/sessions/{session_id}/events"): "beta.sessions.events.list",
     ("POST", "/v1/sessions/{session_id}/events"): "beta.sessions.events.send",
+    ("GET", "/v1/sessions/{session_id}/events/stream"): "beta.sessions.events.stream",
     ("GET", "/v1/sessions/{session_id}/resources"): "beta.sessions.resources.list",
     ("POST", "/v1/sessions/{session_id}/resources"): "beta.sessions.resources.add",
     ("GET", "/v1/sessions/{session_id}/resources/{resource_id}"): "beta.sessions.resources.retrieve",
@@ -41,7 +42,9 @@ OPERATIONS = {
     ("DELETE", "/v1/sessions/{session_id}/resources/{resource_id}"): "beta.sessions.resources.delete",
     ("GET", "/v1/sessions/{session_id}/threads"): "beta.sessions.threads.list",
     ("GET", "/v1/sessions/{session_id}/threads/{thread_id}"): "beta.sessions.threads.retrieve",
+    ("POST", "/v1/sessions/{session_id}/threads/{thread_id}/archive"): "beta.sessions.threads.archive",
     ("GET", "/v1/sessions/{session_id}/threads/{thread_id}/events"): "beta.sessions.threads.events.list",
+    ("GET", "/v1/sessions/{session_id}/threads/{thread_id}/stream"): "beta.sessions.threads.events.stream",
     ("POST", "/v1/agents"): "beta.agents.create",
     ("GET", "/v1/agents"): "beta.agents.list",
     ("GET", "/v1/agents/{agent_id}"): "beta.agents.retrieve",
@@ -54,6 +57,14 @@ OPERATIONS = {
     ("POST", "/v1/environments/{environment_id}"): "beta.environments.update",
     ("DELETE", "/v1/environments/{environment_id}"): "beta.environments.delete",
     ("POST", "/v1/environments/{environment_id}/archive"): "beta.environments.archive",
+    ("GET", "/v1/environments/{environment_id}/work"): "beta.environments.work.list",
+    ("GET", "/v1/environments/{environment_id}/work/poll"): "beta.environments.work.poll",
+    ("GET", "/v1/environments/{environment_id}/work/stats"): "beta.environments.work.stats",
+    ("GET", "/v1/environments/{environment_id}/work/{work_id}"): "beta.environments.work.retrieve",
+    ("POST", "/v1/environments/{environment_id}/work/{work_id}"): "beta.environments.work.update",
+    ("POST", "/v1/environments/{environment_id}/work/{work_id}/ack"): "beta.environments.work.ack",
+    ("POST", "/v1/environments/{environment_id}/work/{work_id}/heartbeat"): "beta.environments.work.heartbeat",
+    ("POST", "/v1/environments/{environment_id}/work/{work_id}/stop"): "beta.environments.work.stop",
     ("POST", "/v1/memory_stores"): "beta.memory_stores.create",
     ("GET", "/v1/memory_stores"): "beta.memory_stores.list",
     ("GET", "/v1/memory_stores/{memory_store_id}"): "beta.memory_stores.retrieve",
@@ -126,8 +137,10 @@ OPERATIONS = {
 
 DOWNLOADS = frozenset({"beta.files.download", "beta.skills.versions.download"})
 """Members that answer with bytes, which no type describes."""
-NEVER_ANSWERED = frozenset({"beta.files.download"})
-"""Of these, one that only refuses on the journeys: only what an agent wrote is downloaded."""
+STREAMS = frozenset({"beta.sessions.events.stream", "beta.sessions.threads.events.stream"})
+"""Members that answer with events, each of which is judged by itself."""
+NEVER_ANSWERED = frozenset({"beta.files.download", "beta.sessions.threads.archive"})
+"""Members that only refuse on the journeys: only what an agent wrote is downloaded, and no session has a child thread."""
 
 PRESENT = {
     "BetaEnvironment": {"archived_at", "description", "scope"},
@@ -266,6 +279,13 @@ class Judge:
         if status == 409 and json.loads(raw)["error"]["type"] in MEMORY_CONFLICTS:
             operation = "memory error"
         return self.judge(operation, raw)
+
+    def judge_event(self, member: str, raw: bytes) -> Verdict:
+        """Judge an event that came from a member that streams."""
+        if member not in self._adapters:
+            [event] = typing.get_args(self._returned_type(member))
+            self._adapters[member] = TypeAdapter(event)
+        return self.judge(member, raw)
 
     def judge(self, operation: str, raw: bytes) -> Verdict:
         """Judge a body as what a member returns, or as an ``error`` or ``memory error``."""

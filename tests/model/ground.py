@@ -6,6 +6,7 @@ A fresh organization is a cheap reset: nothing of one history can be seen from a
 
 from typing import Any
 
+from rota.resources.sessions.sql import WAITING
 from rota.resources.workspaces import actions as workspaces
 from rota.resources.workspaces import keys
 from rota.store.tx import Query, Tx
@@ -32,11 +33,14 @@ FIRED_SESSIONS = Query(
     "SELECT id FROM sessions WHERE workspace_id = ANY(:workspaces) AND deployment_id IS NOT NULL",
 )
 THREADS = Query(
-    "Threads of sessions: how many, how many primary ones, events, and the last event's place.",
-    """SELECT s.id, (SELECT count(*) FROM session_threads t WHERE t.session_id = s.id),
+    "Threads of sessions: how many, how many primary ones, events, and the last place in the log and behind it together.",
+    f"""SELECT s.id, (SELECT count(*) FROM session_threads t WHERE t.session_id = s.id),
               (SELECT count(*) FROM session_threads t WHERE t.session_id = s.id AND t.parent_thread_id IS NULL),
               (SELECT count(*) FROM session_events e WHERE e.session_id = s.id),
-              (SELECT coalesce(max(e.position), 0) FROM session_events e WHERE e.session_id = s.id),
+              (SELECT coalesce(max(e.position), 0) FROM session_events e
+               WHERE e.session_id = s.id AND e.position < {WAITING})
+              + (SELECT coalesce(max(e.position) - {WAITING}, 0) FROM session_events e
+                 WHERE e.session_id = s.id AND e.position >= {WAITING}),
               (SELECT count(*) FROM session_tokens k WHERE k.session_id = s.id)
        FROM sessions s WHERE s.workspace_id = ANY(:workspaces)""",
 )

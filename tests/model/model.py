@@ -313,11 +313,11 @@ class World(Catalogue):
         return session
 
     def _log(self, session: Session, sent: Sequence[Json]) -> list[Json]:
-        """A message waits for the engine; an outcome is taken up on receipt, with its default filled in."""
+        """Messages and outcomes wait for the engine; an outcome has its default filled in."""
         logged: list[Json] = []
         for event in sent:
             if event["type"] == "user.define_outcome":
-                taken_up = {"processed_at": stamp(self.now), "outcome_id": self.new("outc_"), "max_iterations": 3}
+                taken_up = {"processed_at": None, "outcome_id": self.new("outc_"), "max_iterations": 3}
                 logged.append({"id": self.new("sevt_"), **taken_up, **event})
             else:
                 logged.append({"id": self.new("sevt_"), "processed_at": None, **event})
@@ -345,8 +345,10 @@ class World(Catalogue):
             changed["metadata"] = session.metadata = metadata
         if changed:
             session.updated_at = self.now
-            told = {"id": self.new("sevt_"), "type": "session.updated", "processed_at": stamp(self.now)}
-            session.events.append(told | changed)
+            done = [event for event in session.events if event["processed_at"] is not None]
+            session.told_at = max(self.now, session.told_at + 1)  # no two events share an instant
+            told = {"id": self.new("sevt_"), "type": "session.updated", "processed_at": stamp(session.told_at)}
+            session.events.insert(len(done), told | changed)  # before what waits
         return ok(session.show(self.now))
 
     @write

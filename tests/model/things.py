@@ -212,6 +212,7 @@ class Session(Thing):
     thread_status: str
     thread_updated_at: int
     archived_at: int | None = None
+    told_at: int = 0
     deleted: bool = False
 
     def show(self, now: int) -> Json:

@@ -59,7 +59,7 @@ class Talk:
         """Let the agent call a tool; the call's id."""
 
         def append(tx: Tx) -> str:
-            [row] = log.append(tx, self.id, [(kind, body)], processed_at=tx.now)
+            [row] = log.append(tx, self.id, [(kind, body)])
             return row[2]
 
         return self.api.write(append)
@@ -87,7 +87,7 @@ def test_what_is_accepted_is_echoed_in_order_with_ids(api: Api) -> None:
     assert [event["type"] for event in echoed] == [event["type"] for event in sent]
     assert all(event["id"].startswith("sevt_01") for event in echoed)
     assert len({event["id"] for event in echoed}) == 4
-    assert [event["processed_at"] is None for event in echoed] == [True, False, True, True]
+    assert [event["processed_at"] is None for event in echoed] == [True, True, True, True]
     assert talk.log() == echoed
     assert talk.send(MESSAGE) + echoed == talk.log()[-1:] + talk.log()[:-1]
 
@@ -127,7 +127,7 @@ def test_an_outcome_is_given_an_id_and_three_iterations(still_api: Api) -> None:
         [outcome] = Talk(still_api).send({**OUTCOME, **more})
         assert outcome["outcome_id"].startswith("outc_01")
         assert outcome["max_iterations"] == 3
-        assert outcome["processed_at"] is not None
+        assert outcome["processed_at"] is None
 
 
 @pytest.mark.parametrize(
@@ -264,13 +264,26 @@ def test_an_interrupt_names_a_thread_of_its_own_session(still_api: Api) -> None:
 # Answers
 
 
-def test_a_tools_answer_is_taken_up_on_receipt_and_a_confirmation_waits(api: Api) -> None:
+def test_an_answer_that_is_in_order_is_taken_up_on_receipt(api: Api) -> None:
     talk = Talk(api)
     [result] = talk.send(answer(talk.calls(), content=[TEXT]))
     assert result["processed_at"] is not None
     assert talk.status() == "running"
-    [confirmation] = talk.send(confirm(talk.calls("agent.tool_use", ASKING)))
-    assert confirmation["processed_at"] is None
+    first, second = talk.calls("agent.tool_use", ASKING), talk.calls("agent.tool_use", ASKING)
+    [early] = talk.send(confirm(second))
+    assert early["processed_at"] is None
+    [confirmation] = talk.send(confirm(first))
+    assert confirmation["processed_at"] is not None
+    assert [event["id"] for event in talk.log()][-1] == early["id"]
+
+
+def test_a_result_waits_for_those_of_earlier_calls(api: Api) -> None:
+    talk = Talk(api)
+    calls = [talk.calls() for _ in range(3)]
+    sent = talk.send(answer(calls[1]), answer(calls[0]), answer(calls[2]))
+    assert [event["processed_at"] is None for event in sent] == [True, False, True]
+    assert [event["custom_tool_use_id"] for event in talk.log()[3:]] == [calls[0], calls[1], calls[2]]
+    assert "already been answered" in talk.refuse(answer(calls[2]))
 
 
 @pytest.mark.parametrize(

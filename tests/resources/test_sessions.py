@@ -54,7 +54,7 @@ def test_first_events_are_kept_in_order_and_the_session_runs(api: Api) -> None:
     assert session["status"] == "running"
     events = log(api, session)
     assert [event["type"] for event in events] == ["user.message", "user.define_outcome", "user.message"]
-    assert [event["processed_at"] is None for event in events] == [True, False, True]
+    assert [event["processed_at"] is None for event in events] == [True, True, True]
     assert events[1]["outcome_id"].startswith("outc_")
     assert events[1]["max_iterations"] == 3
 
@@ -312,15 +312,15 @@ def test_events_are_filtered_by_type_and_by_when_they_were_taken_up(api: Api, cl
     session = create(api)
     send(api, session, {"type": "user.interrupt"}).ok()
     clock.advance(seconds=10)
-    send(api, session, OUTCOME).ok()
     send(api, session, MESSAGE).ok()
+    api.post(path(session), {"title": "Later"}).ok()
     assert [event["type"] for event in log(api, session, **{"types[]": ["user.message", "user.interrupt"]})] == [
         "user.interrupt",
         "user.message",
     ]
     assert log(api, session, order="desc")[0]["type"] == "user.message"
     late = log(api, session, **{"created_at[gte]": "2026-03-02T12:00:05Z"})
-    assert [event["type"] for event in late] == ["user.define_outcome"]
+    assert [event["type"] for event in late] == ["session.updated"]
     api.get(path(session, "/events"), query={"types[]": "session.deleted"}).refused(400)
 
 

@@ -94,7 +94,7 @@ def test_a_thread_lists_its_own_log(api: Api) -> None:
     move = Query("Give it to the child.", "UPDATE session_events SET thread_id = :thread WHERE id = :id")
 
     def append(tx: Tx, kind: str, thread: str | None) -> str:
-        [row] = log.append(tx, session, [(kind, "{}")], processed_at=tx.now)
+        [row] = log.append(tx, session, [(kind, "{}")])
         if thread is not None:
             tx.run(move, thread=thread, id=row[2])
         return row[2]
@@ -106,8 +106,8 @@ def test_a_thread_lists_its_own_log(api: Api) -> None:
     primary, _ = threads(api, session)
     base = f"/v1/sessions/{session}"
     listed = api.get(f"{base}/threads/{primary['id']}/events").ok()["data"]
-    assert [event["type"] for event in listed] == ["user.message", "agent.thread_context_compacted"]
-    assert listed[1]["id"] == own
+    assert [event["type"] for event in listed] == ["agent.thread_context_compacted", "user.message"]
+    assert listed[0]["id"] == own
     assert [event["id"] for event in api.get(f"{base}/threads/sthr_01child/events").ok()["data"]] == [childs]
     assert childs not in [event["id"] for event in api.get(f"{base}/events").ok()["data"]]
     assert len(api.get(f"{base}/events").ok()["data"]) == 4

@@ -34,12 +34,8 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 }
 """By the noun in the URL; the paths are below ``tests/api_resources``."""
 
-_SESSION = "/v1/sessions/{session_id}"
 _WORKSPACE = "/v1/organizations/workspaces/{workspace_id}"
 NOT_YET = {
-    f"GET {_SESSION}/events/stream": r"/sessions/test_events.py::test_(?!path)\w+_stream(_with_all_params)?",
-    f"GET {_SESSION}/threads/{{thread_id}}/stream": r"/threads/test_events.py::test_(?!path)\w+_stream(_with_all_params)?",
-    f"POST {_SESSION}/threads/{{thread_id}}/archive": r"/test_threads.py::test_(?!path)\w+_archive(_with_all_params)?",
     f"POST {_WORKSPACE}/rate_limits/{{rate_limit_id}}": r"/test_rate_limits.py::test_(?!path)\w+_update",
 }
 """Routes that are not served yet, and the tests that wait for them. A run fails once one of them is served.

@@ -1,12 +1,11 @@
 """A plug-in for the vendor's pytest: before each test the server's database holds the seed again, and nothing else.
 
 Loaded with ``-p restoring`` into an environment that has nothing of ours, so it uses the standard library, pytest and the
-client alone. Each test process (xdist's ``gw0``, ``gw1``, …) has a server of its own, from the JSON list in
-``SUITE_SERVERS``.
+client alone. Each test process has a server of its own, described by the JSON in ``SUITE_SERVER``.
 
 Promises: the suite's files stay as they are, and so does every request but those that ``exceptions`` names; tests that
-their authors skip because of their mock server do run; what was collected and what came of it, with the exception that
-ended a test, are lines of JSON in the file ``SUITE_REPORT``.
+their authors skip because of their mock server do run; what was collected, what was begun and what came of it, with the
+exception that ended a test, are lines of JSON in the file ``SUITE_REPORT``, each there as soon as it is true.
 """
 
 import copy
@@ -30,7 +29,6 @@ _MOCKS = re.compile(r"prism|buildURL drops|hitting prod")
 _MOCKED = "aiohttp client is not compatible with respx_mock"
 """Reason for a skip where a response is made up on the spot. Not where ``_is_real`` says otherwise."""
 
-_IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 _VERSION = version("anthropic")
 
 
@@ -70,11 +68,7 @@ class Walk:
         return True
 
 
-def _number() -> int:
-    return int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-
-
-_server: dict[str, str] = json.loads(os.environ["SUITE_SERVERS"])[_number()]
+_server: dict[str, str] = json.loads(os.environ["SUITE_SERVER"])
 os.environ["TEST_API_BASE_URL"] = _server["url"]  # the suite reads it when its modules are imported
 _ground: Ground | None = None
 _walk = Walk("")
@@ -171,14 +165,19 @@ def pytest_runtest_makereport(
     return report
 
 
-def pytest_xdist_node_collection_finished(ids: list[str]) -> None:
-    """Write down what was collected (each process collects the same)."""
-    _write({"collected": ids})
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Write down what was collected."""
+    _write({"collected": [item.nodeid for item in session.items]})
+
+
+def pytest_runtest_logstart(nodeid: str) -> None:
+    """Write down that a test begins, so that one that ends its process is known."""
+    _write({"begun": nodeid})
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Write an outcome down, in the process that hears of all of them."""
-    if not _IS_WORKER and (report.when == "call" or report.outcome != "passed"):
+    """Write an outcome down."""
+    if report.when == "call" or report.outcome != "passed":
         _write({"why": "", **dict(report.user_properties), "test": report.nodeid, "outcome": report.outcome})
 
 

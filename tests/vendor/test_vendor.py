@@ -1,6 +1,7 @@
 """The vendor's newest suite, as it is, against real servers; ``python -m tests.vendor.prove`` runs the older ones too."""
 
 import shutil
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,16 @@ from tests.vendor.exceptions import CASES, steps_of
 from tests.vendor.families import FAMILIES, family_of, is_not_yet, plain
 from tests.vendor.ground import Ground
 from tests.vendor.prove import is_trouble
-from tests.vendor.run import judge, run
+from tests.vendor.run import DiedOnceWarning, deal, judge, run, share
 from tests.vendor.seed import KEY, SETTINGS, seed
-from tests.vendor.suites import VERSIONS
+from tests.vendor.suites import VERSIONS, Suite
 
 AGENT = "/v1/agents/agent_011CZkYpogX7uDKUyvBTophP"
 AGENTS = "tests/api_resources/beta/test_agents.py::TestAgents::"
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("default::tests.vendor.run.DiedOnceWarning")  # to be read by whoever looks at the summary
 def test_every_test_of_the_suite_passes_or_is_refused_for_the_reason_that_is_named(tmp_path: Path) -> None:
     results = run(VERSIONS[-1], list(FAMILIES), tmp_path)
     assert [result for result in results if is_trouble(result)] == []
@@ -69,6 +71,70 @@ def test_the_callers_key_is_an_admins_where_it_must_be(kept: Path, tmp_path: Pat
             server.ask("GET", AGENT).refused(403, "permission_error")
             server.ask("POST", "/v1/organizations/workspaces", {"name": "x"}).ok()
         ground.close()
+
+
+DYING = """
+import os, signal
+from pathlib import Path
+
+class TestAgents:
+    def test_one(self): pass
+    def test_two(self):
+        if not Path("{marker}").exists():
+            Path("{made}").touch()
+            os.kill(os.getpid(), signal.{signal})
+    def test_three(self): pass
+"""
+
+
+@pytest.fixture
+def told(kept: Path, tmp_path: Path) -> dict[str, str]:
+    """A place with the seed in it that no test asks anything of."""
+    live = tmp_path / "server-0" / "data"
+    shutil.copytree(kept.parent, live)
+    return {"url": "http://127.0.0.1:1", "database": str(live / kept.name), "seed": str(kept), "key": KEY}
+
+
+def _dying(folder: Path, *, marker: str, made: str, signal: str) -> Suite:
+    """A suite of which one test ends its process, unless a file is there."""
+    file = folder / "tests" / "api_resources" / "beta" / "test_agents.py"
+    file.parent.mkdir(parents=True)
+    file.write_text(DYING.format(marker=folder / marker, made=folder / made, signal=signal))
+    return Suite(VERSIONS[-1], Path(sys.executable), folder)
+
+
+def test_a_test_that_ends_its_process_is_named_with_its_last_words(told: dict[str, str], tmp_path: Path) -> None:
+    of = _dying(tmp_path / "suite", marker="never", made="began", signal="SIGSEGV")
+    one, two, three = share(of, told, ["tests/api_resources/beta/test_agents.py"], tmp_path)
+    assert one.outcome == "passed"
+    assert two.test == f"{AGENTS}test_two"
+    assert two.outcome == three.outcome == "failed"
+    assert two.why.startswith(f"its process was ended by SIGSEGV, in {two.test}:")
+    assert "Fatal Python error: Segmentation fault" in two.why
+    assert "test_agents.py" in two.why
+    assert three.why == f"it has no outcome: its process was ended by SIGSEGV, in {two.test}"
+
+
+def test_what_a_process_that_died_once_had_left_is_run_in_a_fresh_one(told: dict[str, str], tmp_path: Path) -> None:
+    of = _dying(tmp_path / "suite", marker="began", made="began", signal="SIGKILL")
+    with pytest.warns(DiedOnceWarning, match=f"ended by SIGKILL, in {AGENTS}test_two"):
+        results = share(of, told, ["tests/api_resources/beta/test_agents.py"], tmp_path)
+    assert [result.outcome for result in results] == ["passed"] * 3
+    begun = [path.read_text().count('"begun"') for path in sorted(tmp_path.glob("report-*.jsonl"))]
+    assert begun == [2, 2], "one and two, then two and three"
+
+
+def test_a_pytest_that_cannot_do_its_work_says_so(told: dict[str, str], tmp_path: Path) -> None:
+    of = _dying(tmp_path / "suite", marker="never", made="began", signal="SIGKILL")
+    with pytest.raises(
+        AssertionError, match=r"(?s)its process ended with 4, in no test yet.*file or directory not found"
+    ):
+        share(of, told, ["tests/nothing.py"], tmp_path)
+
+
+def test_files_are_dealt_out_evenly() -> None:
+    assert deal([("a", 5), ("b", 4), ("c", 3), ("d", 2)], 2) == [["a", "d"], ["b", "c"]]
+    assert deal([("a", 5)], 2) == [["a"]]
 
 
 @pytest.fixture(scope="module")

@@ -14,19 +14,27 @@ from rota.base import ids
 from rota.base.errors import Forbidden, InvalidRequest, NotFound
 from rota.base.page import Position
 from rota.base.who import Who
-from rota.resources.sessions import drafts, events, sql
+from rota.resources.sessions import calls, drafts, events, receipt, sql, workers
+from rota.resources.sessions.calls import Calls
 from rota.resources.sessions.events import (
     CustomToolResult,
     DefineOutcome,
     InboundEvent,
     Interrupt,
+    SystemMessage,
     ToolConfirmation,
     ToolResult,
     UserMessage,
 )
+from rota.resources.sessions.receipt import End, Receipt
 from rota.resources.sessions.rows import Stored, find
 from rota.resources.sessions.wire import ListEvents, SendEvents, SentEvents
 from rota.store.tx import Found, Row, Tx, page
+
+
+def topic(session_id: str) -> str:
+    """What is woken when a session's log has grown, or has come to its end."""
+    return f"events {session_id}"
 
 
 def list_(tx: Tx, who: Who, position: Position | None, session_id: str, query: ListEvents) -> Found:
@@ -45,27 +53,39 @@ def list_(tx: Tx, who: Who, position: Position | None, session_id: str, query: L
     return found.map(sql.to_event)
 
 
-def append(tx: Tx, session_id: str, entries: Sequence[drafts.LogEntry], *, processed_at: int | None) -> list[Row]:
-    """Put events at the end of the log; returns their rows."""
-    row = tx.one(sql.LAST_POSITION, session_id=session_id)
-    last: int = row[0] if row else 0
+def end(tx: Tx, session_id: str) -> End:
+    """Where the session's log ends."""
+    row = tx.one(sql.LAST_EVENT, session_id=session_id)
+    return End(0, 0) if row is None else End(row[0], row[1])
+
+
+def append(tx: Tx, session_id: str, entries: Sequence[drafts.LogEntry], *, thread_id: str | None = None) -> list[Row]:
+    """Put events at the end of the log, one after the other; returns their rows. ``thread_id`` is a child thread's."""
+    last = end(tx, session_id)
+    at = last.next_at(tx.now)
     rows: list[Row] = [
-        (session_id, last + number, ids.new(ids.EVENT), None, kind, processed_at, body)
+        (session_id, last.position + number, ids.new(ids.EVENT), thread_id, kind, at + number - 1, body)
         for number, (kind, body) in enumerate(entries, 1)
     ]
     tx.insert(sql.APPEND, rows)
+    tx.wake(topic(session_id))
     return rows
 
 
 def send(tx: Tx, who: Who, session_id: str, body: SendEvents) -> SentEvents:
-    """Take in a request's events, all or none. InvalidRequest, Forbidden or NotFound for the first that does not fit."""
+    """Take in a request's events, all or none. InvalidRequest, Forbidden or NotFound for the first that does not fit.
+
+    Answers that are in order are taken up on receipt, and so is an interrupt when there is nothing to interrupt; whatever
+    else comes waits behind the log (contract, sessions §6.0).
+    """
     session = find(tx, who, session_id)
     if session.archived_at is not None or session.status == "terminated":
         raise InvalidRequest(f"Cannot send events to archived session: {session.id}")
     events.check(body.events, "events")
+    spent = receipt.spent(session)
     for index, event in enumerate(body.events):
         _check_thread(tx, session.id, event)
-        if isinstance(event, ToolResult) and who.scope != "environment":
+        if isinstance(event, ToolResult) and who.scope not in ("environment", "session"):
             raise Forbidden(
                 f"events[{index}]: `user.tool_result` may only be sent with environment credentials (the self-hosted "
                 "runner's Session-Instance JWT); an API key or Console session cannot post this event type"
@@ -74,33 +94,49 @@ def send(tx: Tx, who: Who, session_id: str, body: SendEvents) -> SentEvents:
             raise InvalidRequest(
                 f"events[{index}]: the session already has an active outcome; wait for it to end, or interrupt it"
             )
-    _route_answers(tx, session.id, body.events)
-    wakes = any(
-        isinstance(event, UserMessage | DefineOutcome | ToolConfirmation | CustomToolResult) for event in body.events
-    )
-    rows = _store(tx, session, body.events, running=wakes or session.status != "idle")
-    if wakes and session.status == "idle":
-        tx.run(sql.WANT_TURN, id=session.id, status="running", now=tx.now)
-        tx.run(sql.SET_THREAD_STATUS, session_id=session.id, status="running", now=tx.now)
-    elif session.status != "idle":
-        tx.run(sql.WANT_TURN, id=session.id, status=session.status, now=tx.now)
-    if wakes or session.status != "idle":
+        if spent and isinstance(event, UserMessage | DefineOutcome | SystemMessage):
+            raise InvalidRequest(
+                f"events[{index}]: the session has reached its budget; until that is raised, only user.tool_confirmation, "
+                "user.tool_result, user.custom_tool_result and user.interrupt events are accepted"
+            )
+    open_calls = calls_of(tx, session)
+    _route_answers(tx, session.id, body.events, open_calls)
+    if session.self_hosted and _calls_for_a_worker(session, body.events, open_calls):
+        workers.want(tx, who, session.id, session.environment_id, session.body.resources)
+    waits = tx.one(sql.LAST_WAITING, session_id=session.id)
+    assert waits is not None
+    queue = Receipt(session, open_calls, end(tx, session.id), waits[0], tx.now)
+    for event in body.events:
+        queue.take_in(event, spent=spent)
+    tx.insert(sql.APPEND, queue.rows)
+    if queue.wants_turn:
+        status = "running" if queue.resumes else session.status
+        tx.run(sql.WANT_TURN, id=session.id, status=status, now=tx.now)
+        if status != session.status:
+            tx.run(sql.SET_THREAD_STATUS, session_id=session.id, status=status, now=tx.now)
         tx.wake(drafts.TURNS)
-    return SentEvents([sql.to_event((row[2], row[1], row[4], row[5], row[6])) for row in rows])
+    tx.wake(topic(session.id))
+    return SentEvents([sql.to_event((row[2], row[1], row[4], row[5], row[6])) for row in queue.echo])
 
 
-def _store(tx: Tx, session: Stored, sent: Sequence[InboundEvent], *, running: bool) -> list[Row]:
-    """The events' rows. Answers and outcomes are taken up on receipt; so is an interrupt when there is nothing to interrupt."""
-    row = tx.one(sql.LAST_POSITION, session_id=session.id)
-    last: int = row[0] if row else 0
-    rows: list[Row] = []
-    for number, event in enumerate(sent, 1):
-        stored = drafts.event_row(session.id, last + number, drafts.entry_of(event), tx.now)
-        if isinstance(event, CustomToolResult | ToolResult) or (isinstance(event, Interrupt) and not running):
-            stored = (*stored[:5], tx.now, stored[6])
-        rows.append(stored)
-    tx.insert(sql.APPEND, rows)
-    return rows
+def calls_of(tx: Tx, session: Stored) -> Calls:
+    """The tool calls of the primary thread's last reply, as far as they have been answered."""
+    found: Calls = ()
+    for event_id, kind, text, processed_at in tx.all(sql.SINCE_REQUEST, session_id=session.id):
+        body = msgspec.json.decode(text, type=dict[str, Any])
+        if kind in calls.USES:
+            if body.get("session_thread_id") is None:
+                found += (calls.call(event_id, kind, body, self_hosted=session.self_hosted),)
+        elif processed_at is not None:
+            found = calls.answered(found, kind, body)
+    return found
+
+
+def _calls_for_a_worker(session: Stored, sent: Sequence[InboundEvent], open_calls: Calls) -> bool:
+    """Whether a turn will come of it; or somebody interrupts one that waits for results, as one does whose worker failed."""
+    failed = session.status == "idle" and bool(calls.wanted(open_calls))
+    asking = (UserMessage, DefineOutcome, ToolConfirmation, CustomToolResult)
+    return any(isinstance(event, asking) or (failed and isinstance(event, Interrupt)) for event in sent)
 
 
 def _check_thread(tx: Tx, session_id: str, event: InboundEvent) -> None:
@@ -121,7 +157,7 @@ _ANSWERABLE = {
 }
 
 
-def _route_answers(tx: Tx, session_id: str, sent: Sequence[InboundEvent]) -> None:
+def _route_answers(tx: Tx, session_id: str, sent: Sequence[InboundEvent], open_calls: Calls) -> None:
     """Each answer must name a call of this session that still waits for one, once. InvalidRequest otherwise.
 
     A call that was confirmed still waits for its result. An answer is given the thread of its call, whatever thread it
@@ -130,32 +166,31 @@ def _route_answers(tx: Tx, session_id: str, sent: Sequence[InboundEvent]) -> Non
     named = [(event, _target(event)) for event in sent if isinstance(event, _ANSWERS)]
     if not named:
         return
-    calls = {row[0]: row for row in tx.all(sql.FIND_CALLS, session_id=session_id, ids=[target for _, target in named])}
-    confirmed: set[str | None] = set()
-    answered: set[str | None] = set()
-    for kind, text in tx.all(sql.ANSWERS, session_id=session_id):
-        target = _answered(msgspec.json.decode(text, type=dict[str, Any]))
+    found = {row[0]: row for row in tx.all(sql.FIND_CALLS, session_id=session_id, ids=[target for _, target in named])}
+    still_open = {each.id for each in open_calls}
+    confirmed = {each.id for each in open_calls if each.verdict is not None}
+    answered = {each.id for each in open_calls if each.settled}
+    for kind, text in tx.all(sql.WAITING_ANSWERS, session_id=session_id):
+        target = calls.target(msgspec.json.decode(text, type=dict[str, Any])) or ""
         (confirmed if kind == "user.tool_confirmation" else answered).add(target)
     for event, target in named:
         name = "custom_tool_use_id" if isinstance(event, CustomToolResult) else "tool_use_id"
-        call = calls.get(target)
+        call = found.get(target)
         if call is None or call[1] not in _ANSWERABLE[events.name_of(event)]:
             raise InvalidRequest(f"{name}: {target} is not a tool call of this session that can be answered this way")
         if isinstance(event, ToolConfirmation) and _permission(call[2]) != "ask":
             raise InvalidRequest(f"tool_use_id: {target} did not ask for confirmation")
+        thread = _thread(call)
         confirming = isinstance(event, ToolConfirmation)
-        if target in answered or (confirming and target in confirmed):
+        gone = thread is None and target not in still_open
+        if gone or target in answered or (confirming and target in confirmed):
             raise InvalidRequest(f"{name}: {target} has already been answered")
         (confirmed if confirming else answered).add(target)
-        event.session_thread_id = _thread(call) or UNSET
+        event.session_thread_id = thread or UNSET
 
 
 def _target(event: ToolConfirmation | CustomToolResult | ToolResult) -> str:
     return event.custom_tool_use_id if isinstance(event, CustomToolResult) else event.tool_use_id
-
-
-def _answered(body: dict[str, Any]) -> str | None:
-    return body.get("tool_use_id") or body.get("custom_tool_use_id") or body.get("mcp_tool_use_id")
 
 
 def _thread(call: Row) -> str | None:

@@ -3,9 +3,10 @@
 from functools import partial
 from typing import Any
 
-from rota.http.request import Request
+from rota.http.request import Reply, Request
 from rota.http.route import Route
-from rota.resources.sessions import actions, log, mounts, resources, threads, wire
+from rota.http.stream import reply
+from rota.resources.sessions import actions, log, mounts, resources, stream, threads, wire
 
 
 async def create(req: Request) -> Any:
@@ -48,6 +49,24 @@ async def send_events(req: Request) -> Any:
     return await req.write(log.send, req.id, req.body)
 
 
+async def stream_events(req: Request) -> Reply:
+    """Follow a session's events."""
+    return _follow(req, await req.read(stream.open_session, req.id))
+
+
+async def stream_thread_events(req: Request) -> Reply:
+    """Follow a thread's events."""
+    session_id, thread_id = req.params
+    return _follow(req, await req.read(stream.open_thread, session_id, thread_id))
+
+
+def _follow(req: Request, opening: stream.Opening) -> Reply:
+    listener = req.feed.listen(
+        opening.session_id, opening.view, opening.position, frozenset(req.query.event_deltas), over=opening.over
+    )
+    return reply(listener)
+
+
 async def list_resources(req: Request) -> Any:
     """List what is mounted in a session."""
     return await req.page(resources.list_, req.id, req.query)
@@ -87,6 +106,12 @@ async def retrieve_thread(req: Request) -> Any:
     return await req.read(threads.get, session_id, thread_id)
 
 
+async def archive_thread(req: Request) -> Any:
+    """Archive a child thread."""
+    session_id, thread_id = req.params
+    return await req.write(threads.archive, session_id, thread_id)
+
+
 async def list_thread_events(req: Request) -> Any:
     """List a thread's events."""
     session_id, thread_id = req.params
@@ -97,6 +122,8 @@ _route = partial(Route, dialect="proto")
 _ONE = "/v1/sessions/{session_id}"
 _RESOURCE = _ONE + "/resources/{resource_id}"
 _THREAD = _ONE + "/threads/{thread_id}"
+_WORKERS = ("environment", "session")
+"""What a worker needs of the session that it serves (contract, environment key)."""
 
 ROUTES = [
     _route(
@@ -107,7 +134,7 @@ ROUTES = [
         "GET", "/v1/sessions", "sessions.list", "List sessions, newest first unless asked otherwise", list_,
         wire.Session, query=wire.ListSessions, paged=True,
     ),
-    _route("GET", _ONE, "sessions.retrieve", "Retrieve a session", retrieve, wire.Session),
+    _route("GET", _ONE, "sessions.retrieve", "Retrieve a session", retrieve, wire.Session, opens=_WORKERS),
     _route(
         "POST", _ONE, "sessions.update", "Update a session", update,
         wire.Session, body=wire.UpdateSession, writes=True,
@@ -116,11 +143,19 @@ ROUTES = [
     _route("POST", _ONE + "/archive", "sessions.archive", "Archive a session", archive, wire.Session, writes=True),
     _route(
         "GET", _ONE + "/events", "sessions.events.list", "List a session's events", list_events,
-        wire.Event, query=wire.ListEvents, paged=True,
+        wire.Event, query=wire.ListEvents, paged=True, opens=_WORKERS,
     ),
     _route(
         "POST", _ONE + "/events", "sessions.events.send", "Send events to a session", send_events,
-        wire.SentEvents, body=wire.SendEvents, writes=True, creates=True,
+        wire.SentEvents, body=wire.SendEvents, writes=True, creates=True, opens=_WORKERS,
+    ),
+    _route(
+        "GET", _ONE + "/events/stream", "sessions.events.stream", "Follow a session's events from now on", stream_events,
+        wire.StreamEvent, query=wire.StreamEvents, streams=True, opens=_WORKERS,
+    ),
+    _route(
+        "GET", _ONE + "/stream", "sessions.stream", "Follow a session's events, under an older address", stream_events,
+        wire.StreamEvent, query=wire.StreamEvents, streams=True, opens=_WORKERS,
     ),
     _route(
         "GET", _ONE + "/resources", "sessions.resources.list", "List what is mounted in a session", list_resources,
@@ -144,11 +179,19 @@ ROUTES = [
     ),
     _route(
         "GET", _ONE + "/threads", "sessions.threads.list", "List a session's threads", list_threads,
-        wire.Thread, query=wire.ListThreads, paged=True,
+        wire.Thread, query=wire.ListThreads, paged=True, opens=_WORKERS,
     ),
-    _route("GET", _THREAD, "sessions.threads.retrieve", "Retrieve a thread", retrieve_thread, wire.Thread),
+    _route("GET", _THREAD, "sessions.threads.retrieve", "Retrieve a thread", retrieve_thread, wire.Thread, opens=_WORKERS),
+    _route(
+        "POST", _THREAD + "/archive", "sessions.threads.archive", "Archive a child thread", archive_thread,
+        wire.Thread, writes=True,
+    ),
+    _route(
+        "GET", _THREAD + "/stream", "sessions.threads.events.stream", "Follow a thread's events from now on",
+        stream_thread_events, wire.StreamEvent, query=wire.StreamEvents, streams=True, opens=_WORKERS,
+    ),
     _route(
         "GET", _THREAD + "/events", "sessions.threads.events.list", "List a thread's events", list_thread_events,
-        wire.Event, query=wire.ListThreadEvents, paged=True,
+        wire.Event, query=wire.ListThreadEvents, paged=True, opens=_WORKERS,
     ),
 ]  # fmt: skip

@@ -1,16 +1,20 @@
-"""Threads of a session: reading (contract, threads)."""
+"""Threads of a session: reading them, and closing a child (contract, threads)."""
 
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from rota.base.clock import SECOND, to_datetime, to_datetime_or_none
-from rota.base.errors import NotFound
+from rota.base.errors import InvalidRequest, NotFound
 from rota.base.page import Position
 from rota.base.who import Who
+from rota.base.wire import encode
+from rota.queue.outbox import announce
 from rota.resources.agents import actions as agents
 from rota.resources.agents.wire import ThreadAgent
-from rota.resources.sessions import sql
-from rota.resources.sessions.rows import Stored, find
+from rota.resources.sessions import log, sql
+from rota.resources.sessions.rows import Stored, find, find_live
 from rota.resources.sessions.wire import ListThreadEvents, ListThreads, Stats, Thread
 from rota.store.tx import Found, Row, Tx, page
 
@@ -50,6 +54,33 @@ def list_events(
         parameters["thread_id"] = thread_id
     found = page(tx, listing, limit=query.limit, position=position, order=query.order, filters=None, **parameters)
     return found.map(sql.to_event)
+
+
+def archive(tx: Tx, who: Who, session_id: str, thread_id: str) -> Thread:
+    """Close a child thread that is not running, for good; what it waits for is dropped. Again is the same answer."""
+    session = find(tx, who, session_id)
+    row = tx.one(sql.GET_THREAD, session_id=session.id, id=thread_id)
+    if row is None:
+        raise NotFound(f"Thread not found: {thread_id}")
+    _, _, _, archived_at, parent_thread_id, status, text = row
+    if parent_thread_id is None:
+        raise InvalidRequest("The primary thread cannot be archived; archive the session instead.")
+    agent = _agent(tx, session)
+    if archived_at is not None:
+        return _to_thread(tx, session, row, agent)
+    find_live(tx, who, session_id)
+    if status in ("running", "rescheduling"):
+        raise InvalidRequest(
+            f'Thread {thread_id} cannot be archived while its status is "{status}". Only idle threads may be archived.'
+        )
+    body = msgspec.structs.replace(sql.thread_body_of(text), ended_at=tx.now)
+    tx.run(sql.ARCHIVE_THREAD, session_id=session.id, id=thread_id, now=tx.now, body=encode(body).decode())
+    if status != "terminated":
+        told = encode({"session_thread_id": thread_id, "agent_name": agent.name}).decode()
+        for place in (thread_id, None):  # on the thread's own stream, and shown in the primary one
+            log.append(tx, session.id, [("session.thread_status_terminated", told)], thread_id=place)
+        announce(tx, who, "session.thread_terminated", session.id, data={"session_thread_id": thread_id})
+    return get(tx, who, session_id, thread_id)
 
 
 def _agent(tx: Tx, session: Stored) -> ThreadAgent:

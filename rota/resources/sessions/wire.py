@@ -249,6 +249,14 @@ class ListThreadEvents(ListQuery):
     order: Literal["asc", "desc"] = "asc"
 
 
+class StreamEvents(Struct, kw_only=True):
+    """Query of the streams: which events are previewed while they are being made."""
+
+    event_deltas: Annotated[list[Literal["agent.message", "agent.thinking"]], Meta(max_length=100)] = field(
+        name="event_deltas[]", default_factory=list
+    )
+
+
 class SendEvents(Wire):
     """Body of ``POST /v1/sessions/{id}/events``."""
 
@@ -261,6 +269,14 @@ class Event(Struct, frozen=True):
     id: str
     type: EventType
     processed_at: datetime | None
+
+
+class StreamEvent(Struct, frozen=True):
+    """The same of an event on a stream; a preview has neither id nor moment, and what is previewed in ``event`` or ``delta``."""
+
+    type: EventType | Literal["session.deleted", "event_start", "event_delta"]
+    id: str | UnsetType = UNSET
+    processed_at: datetime | UnsetType = UNSET
 
 
 class SentEvents(Struct, frozen=True):

@@ -1,0 +1,36 @@
+"""What a session may name and this version of the server cannot do yet: it is told, and never silently left out.
+
+Each is a ``session.error`` that a session sees when it first runs (contract, sessions §4.6, §6.0): the session goes on
+without. Whoever builds one of these takes its lines away here.
+"""
+
+from typing import Any
+
+from rota.resources.agents.tools import McpToolset
+from rota.resources.sessions.mounts import MemoryStoreResource, RepositoryResource
+from rota.resources.sessions.turns import TurnSession
+from rota.runtime import events
+
+
+def missing(session: TurnSession) -> list[dict[str, Any]]:
+    """The errors, in the order in which they are told."""
+    told: list[dict[str, Any]] = []
+    for tool in session.agent.tools:
+        if isinstance(tool, McpToolset):
+            said = "This version of the server does not connect to MCP servers; the session goes on without its tools."
+            name = tool.mcp_server_name
+            told.append(events.error("mcp_connection_failed_error", said, "retrying", mcp_server_name=name))
+    for resource in session.body.resources:
+        if isinstance(resource, RepositoryResource):
+            said = "This version of the server does not clone repositories; the session goes on without this one."
+            told.append(events.error("repository_clone_error", said, "retrying", repository_url=resource.url))
+        elif isinstance(resource, MemoryStoreResource) and not session.self_hosted:
+            said = (
+                f"This version of the server does not mount memory stores in cloud environments; "
+                f"the session goes on without {resource.mount_path}."
+            )
+            told.append(events.error("unknown_error", said, "retrying"))
+    if session.multiagent:
+        said = "This version of the server does not run other agents in a session; the agent works alone."
+        told.append(events.error("unknown_error", said, "retrying"))
+    return told
