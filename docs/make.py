@@ -24,16 +24,6 @@ ROUTES: list[Route] = [
 
 NOT_YET = {
     "Organizations": ["POST /v1/organizations/workspaces/{workspace_id}/rate_limits/{rate_limit_id}"],
-    "Self-hosted work": [
-        "GET /v1/environments/{environment_id}/work",
-        "GET /v1/environments/{environment_id}/work/poll",
-        "GET /v1/environments/{environment_id}/work/stats",
-        "GET /v1/environments/{environment_id}/work/{work_id}",
-        "POST /v1/environments/{environment_id}/work/{work_id}",
-        "POST /v1/environments/{environment_id}/work/{work_id}/ack",
-        "POST /v1/environments/{environment_id}/work/{work_id}/heartbeat",
-        "POST /v1/environments/{environment_id}/work/{work_id}/stop",
-    ],
 }
 
 REMARKS = {
@@ -50,6 +40,9 @@ REMARKS = {
     "sessions.create": "Events wait; the engine that turns sessions is not there yet.",
     "sessions.events.send": "Events are checked and kept in order; they wait for the engine.",
     "sessions.events.list": "",
+    "environments.work.poll": "An empty queue answers `null`. See [self-hosted](self-hosted.md).",
+    "environments.work.heartbeat": "A lease that is not the caller's: 412.",
+    "environments.work.stop": "Of a session that got more to do meanwhile, a new item is queued at once (decision 43).",
     "sessions.events.stream": "See [streaming](streaming.md).",
     "sessions.stream": "The same, under the address that early clients use.",
     "files.list": "With `anthropic-beta: files-api-2025-04-14`, or beside `after_id` or `before_id`, in the older shape.",
@@ -131,7 +124,12 @@ def reference_page() -> str:
             "organization": "Workspace key or admin key.",
             "admin": "Admin key.",
             "workspace": "Workspace key.",
+            "environment": "",
         }[route.access]
+        workers = {"environment": "the environment's key", "session": "a sessions token"}
+        if route.opens:
+            keys = " or ".join(workers[each] for each in route.opens)
+            access = f"{access} Also {keys}." if access else f"{keys[0].upper()}{keys[1:]}."
         lines += [access + (" Takes an `Idempotency-Key`." if route.creates else ""), ""]
         query = [each for each in operation["parameters"] if each["in"] == "query"]
         if query:

@@ -1,8 +1,9 @@
-"""The whole API on one page: the rooms' route tables, who follows whom, and where secrets rest.
+"""The whole API on one page: the rooms' route tables, who follows whom, where secrets rest, and who comes in.
 
 A room that must move together with a lower one subscribes to what the lower one announces (see ``queue.outbox``).
 """
 
+from rota.base.who import Who
 from rota.http.route import Route
 from rota.queue import objects, outbox
 from rota.queue.chore import Chore
@@ -27,13 +28,19 @@ from rota.resources.vaults import sql as vaults_sql
 from rota.resources.webhooks import deliveries as webhooks_deliveries
 from rota.resources.webhooks import routes as webhooks
 from rota.resources.webhooks import sql as webhooks_sql
+from rota.resources.work import actions as work_actions
+from rota.resources.work import routes as work
+from rota.resources.work import tokens, wants
+from rota.resources.workspaces import keys
 from rota.resources.workspaces import routes as workspaces
 from rota.store.sealed import SealedColumn
+from rota.store.tx import Tx
 
 ROUTES: list[Route] = [
     *deployments.ROUTES,
     *deployment_runs.ROUTES,
     *sessions.ROUTES,
+    *work.ROUTES,
     *agents.ROUTES,
     *environments.ROUTES,
     *skills.ROUTES,
@@ -49,6 +56,7 @@ CHORES: list[Chore] = [
     *files_content.CHORES,
     *skills_chores.CHORES,
     *webhooks_deliveries.CHORES,
+    *work_actions.CHORES,
     outbox.FORGET,
     objects.CLEAR,
 ]
@@ -62,4 +70,11 @@ SEALED: list[SealedColumn] = [
 """Where sealed secrets rest: what ``rota keys rotate`` wraps anew."""
 
 subscribe("agent.archived", deployments_actions.follow_archived_agent)
+subscribe("environment.deleting", wants.object_to_environment_deletion)
 subscribe("environment.deleting", sessions_actions.object_to_environment_deletion)
+subscribe("environment.deleted", wants.end_all)
+
+
+def admit(tx: Tx, token: str) -> Who | None:
+    """Who stands behind a credential, whichever room keeps it; None if nobody."""
+    return tokens.admit(tx, token) if tokens.is_one(token) else keys.admit(tx, token)

@@ -25,16 +25,15 @@ from rota.http.limit import limiter
 from rota.http.metrics import Count, Spread
 from rota.http.route import Route
 from rota.outgoing import guard
-from rota.queue.chore import Tools
+from rota.queue.chore import Chore, Tools
 from rota.queue.feed import Feed
 from rota.queue.wakes.local import LocalWake
 from rota.queue.wakes.procrastinate import ProcrastinateWake
 from rota.resources.sessions.previews import Previews
 from rota.resources.sessions.stream import Logs
-from rota.resources.workspaces import keys
 from rota.runtime import worker
+from rota.runtime.opening import open_premises
 from rota.runtime.providers.open import open_provider
-from rota.runtime.stand_ins import EmptyWorkshop
 from rota.scheduler import turning
 from rota.scheduler.sweeper import Sweeper
 from rota.scheduler.ticker import FIRES, Ticker
@@ -78,6 +77,7 @@ class House:
     blobs: Blobs
     ticker: Ticker
     feed: Feed
+    previews: Previews
     routes: list[Route] = field(default_factory=list[Route])
     engines: list[Engine] = field(default_factory=list[Engine])
     app: App = field(init=False)
@@ -176,9 +176,10 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncGenerato
         cursors = Cursors(await db.write(_cursor_key))
         rules = policy(settings)
         wake = _wake(db, settings)
+        feed = Feed(db, Logs(stream.frame), quiet=stream.PING)
         house = House(
             settings, db, blobs, Ticker(db, clock, rules, wake=wake if "scheduler" in settings.roles else None),
-            Feed(db, Logs(stream.frame), quiet=stream.PING),
+            feed, Previews(feed, stream.frame),
         )  # fmt: skip
         house.routes += probes.routes(
             lambda: house.routes, version=own_version(), stopping=lambda: house.stopping, counts=house.counts
@@ -190,19 +191,27 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncGenerato
             if isinstance(clock, KeptClock):
                 house.routes += turning.routes(house.ticker, clock)
         house.engines += [wake, house.feed]
+        chores: list[Chore] = []
         if "scheduler" in settings.roles:
             house.engines.append(house.ticker)
-            house.engines.append(Sweeper(api.CHORES, Tools(db=db, blobs=blobs, policy=rules), clock))
+            chores += api.CHORES
         if "courier" in settings.roles:
             house.engines.append(Courier(db, wake, clock, rules))
         if "worker" in settings.roles:
-            provider, workshop = open_provider(settings), EmptyWorkshop()
-            previews = Previews(house.feed, stream.frame)
-            house.engines.append(worker.Worker(db, wake, clock, rules, provider, workshop, previews, blobs=blobs))
+            premises = open_premises(settings, db, blobs, rules)
+            house.engines += premises.engines
+            chores += premises.chores
+            house.engines.append(
+                worker.Worker(
+                    db, wake, clock, rules, open_provider(settings), premises.workshop, house.previews, blobs=blobs
+                )
+            )
+        if chores:
+            house.engines.append(Sweeper(chores, Tools(db=db, blobs=blobs, policy=rules), clock))
         house.app = App(
             house.routes,
             db,
-            Admission(db, clock, keys.admit),
+            Admission(db, clock, api.admit),
             cursors,
             rules,
             blobs,

@@ -5,7 +5,8 @@ something is refused; a message is one sentence that names the thing and says wh
 Does not build any HTTP body (``http/errors.py`` alone does) and knows nothing of deployment runs.
 """
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 
 class Refusal(Exception):
@@ -22,7 +23,7 @@ class Refusal(Exception):
     retry: ClassVar[bool | None] = False
 
     def __init__(
-        self, message: str, *, details: dict[str, str] | None = None, headers: dict[str, str] | None = None
+        self, message: str, *, details: Mapping[str, Any] | None = None, headers: dict[str, str] | None = None
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -88,6 +89,21 @@ class MemoryPreconditionFailed(Conflict):
     """A memory no longer has the content that the caller expects it to have (409)."""
 
     type = "memory_precondition_failed_error"
+
+
+class HeartbeatFailed(Refusal):
+    """The lease of an item of work is not what its worker believes it to be (412). The details say what it is."""
+
+    status = 412
+
+    def __init__(self, message: str, *, last_heartbeat: str | None, state: str, ttl_seconds: int) -> None:
+        current = {
+            "last_heartbeat": last_heartbeat,
+            "lease_extended": False,
+            "state": state,
+            "ttl_seconds": ttl_seconds,
+        }
+        super().__init__(message, details={"error_code": "heartbeat_precondition_failed", "current_state": current})
 
 
 class TooLarge(Refusal):

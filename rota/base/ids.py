@@ -27,6 +27,7 @@ ENVIRONMENT = "env_"
 ENVIRONMENT_KEY = "ekey_"
 EVENT = "sevt_"
 FILE = "file_"
+HAND_OUT = "hand_"
 MEMORY = "mem_"
 MEMORY_STORE = "memstore_"
 MEMORY_VERSION = "memver_"
@@ -42,6 +43,8 @@ WEBHOOK_DELIVERY = "whd_"
 WEBHOOK_ENDPOINT = "wep_"
 WEBHOOK_EVENT = "whe_"
 WEBHOOK_SIGNER = "whs_"
+WORK = "work_"
+
 WORKSPACE = "wrkspc_"
 
 _lock = Lock()

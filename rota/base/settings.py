@@ -133,7 +133,11 @@ class Settings(Struct, kw_only=True, frozen=True):
     ] = ""
     max_scheduled_deployments: Annotated[
         int,
-        Meta(ge=0, description="Deployments with a schedule that an organization may have, archived ones not counted."),
+        Meta(
+            ge=0,
+            description="Deployments with a schedule that an organization may have, archived ones not counted. 0: no limit, and "
+            "nobody counts.",
+        ),
     ] = 1000
     max_memories_per_store: Annotated[
         int, Meta(ge=1, le=1_000_000, description="Memories that one memory store may hold.")
@@ -218,6 +222,46 @@ class Settings(Struct, kw_only=True, frozen=True):
     sandbox_memory_mb: Annotated[int, Meta(ge=16, description="Megabytes of memory that a sandbox may use.")] = 1024
     sandbox_disk_mb: Annotated[int, Meta(ge=1, description="Megabytes that a session may keep in its sandbox.")] = 2048
     sandbox_processes: Annotated[int, Meta(ge=8, description="Processes and threads that a sandbox may have.")] = 256
+    sandbox_idle_seconds: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=86400,
+            description="How long a session's sandbox is kept after a turn, with its shell and background processes; files stay anyway.",
+        ),
+    ] = 600
+    max_idle_sandboxes: Annotated[
+        int,
+        Meta(ge=0, le=10_000, description="Sandboxes that are kept so at the same time; the longest idle make room."),
+    ] = 20
+    package_hosts: Annotated[
+        str,
+        Meta(
+            description="Comma-separated hosts that limited networking admits with `allow_package_managers`, and that packages of "
+            "environments are installed from: names, or `*.name`."
+        ),
+    ] = (
+        "pypi.org,files.pythonhosted.org,registry.npmjs.org,registry.yarnpkg.com,crates.io,index.crates.io,static.crates.io,"
+        "rubygems.org,index.rubygems.org,proxy.golang.org,sum.golang.org,archive.ubuntu.com,security.ubuntu.com,"
+        "ports.ubuntu.com,deb.debian.org,security.debian.org"
+    )
+    pip_index_url: Annotated[
+        str | None,
+        Meta(
+            description="URL of the package index that pip uses in sandboxes; its host is admitted like those of `ROTA_PACKAGE_HOSTS`. "
+            "Sandboxes can read it, so it must hold no password. Default: pip's own."
+        ),
+    ] = None
+    npm_registry: Annotated[
+        str | None, Meta(description="URL of the registry that npm uses in sandboxes, likewise. Default: npm's own.")
+    ] = None
+    sandbox_uids: Annotated[
+        str | None,
+        Meta(
+            description="Users, such as `50000-59999`, that sandboxes run as when this server is root, each session as one of its own. "
+            "They must belong to nobody else. Default: 1900000000-1900065535, or 50000-59999 where there are no such numbers."
+        ),
+    ] = None
     schedule_jitter: Annotated[
         Literal["off", "published"],
         Meta(

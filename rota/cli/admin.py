@@ -236,8 +236,6 @@ def _create_key(
         environment = environments.find_many(tx, [environment_id]).get(environment_id)
         if environment is None or workspace_id not in (None, environment.workspace_id):
             raise NotFound(f"Environment {environment_id} not found.")
-        if environment.archived:
-            raise InvalidRequest(f"The environment {environment_id} is archived.")
         workspace_id = environment.workspace_id
     workspace_id = workspace_id or organization.default_workspace_id
     actions.check_open(tx, _admin(organization), workspace_id)

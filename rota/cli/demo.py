@@ -23,12 +23,16 @@ from anthropic.types.beta import BetaManagedAgentsDeploymentRun as Run
 
 from rota.base.errors import Unusable
 from rota.cli import show
+from rota.runtime.providers import local
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 15.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _held: list[int] = []
 _LISTENING = re.compile(r"rota is listening on (http://\S+)")
+_MODEL = "claude-opus-4-5"
+_MAX_TOKENS = 256
+"""For the local model, which would go on and on."""
 _TASK = "Look through yesterday's deliveries and list every parcel that arrived late."
 
 
@@ -37,34 +41,44 @@ _TASK = "Look through yesterday's deliveries and list every parcel that arrived 
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=0, help="Port of the server; 0, the default, picks a free one."
 )
-def demo(keep: bool, port: int) -> None:
+@click.option(
+    "--local-model",
+    is_flag=True,
+    help="Ask a real model, a tiny one that runs on this machine, instead of making replies up by rule.",
+)
+def demo(keep: bool, port: int, local_model: bool) -> None:
     """See a deployment run, from an empty folder, and end."""
     _hold_signals()
     folder = Path(tempfile.mkdtemp(prefix="rota-demo-"))
     key = f"sk-rota-demo-{secrets.token_urlsafe(32)}"
-    server, done = None, False
+    model, server, done = None, None, False
     try:
-        server = _start(folder, key, port)
+        model = local.start() if local_model else None
+        server = _start(folder, key, port, model)
         _end_on_signals()
         url = _wait(server, folder)
         with _client(url, key) as client:
-            deployment_id = _tell(client)
-            _turn(client)
+            if model is not None:
+                show.console().print(f"A real model, {local.MODEL}, answers on {model.url}.\n", soft_wrap=True)
+            deployment_id = _tell(client, local.MODEL if model else _MODEL)
+            _turn(client, local.MODEL if model else _MODEL)
             if keep:
                 _mend(client, deployment_id)
-                _say_how(url, key, deployment_id, server, folder)
+                _say_how(url, key, deployment_id, server, folder, model)
         done = True
     except anthropic.AnthropicError as exc:
         raise Unusable(f"The client got an error that it did not expect: {exc}") from exc
     finally:
         if not (keep and done):
-            _clear(server, folder)
+            _clear(server, folder, model)
 
 
-def _start(folder: Path, key: str, port: int) -> subprocess.Popen[bytes]:
+def _start(folder: Path, key: str, port: int, model: local.Local | None) -> subprocess.Popen[bytes]:
     """A server of its own session, so that it can outlive this command; what it says goes to a file in the folder."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ROTA_")}
     environment["ROTA_BOOTSTRAP_API_KEY"] = key
+    if model is not None:
+        environment |= {"ROTA_MODEL_BASE_URL": model.url, "ROTA_MODEL_MAX_TOKENS": str(_MAX_TOKENS)}
     command = [sys.executable, "-m", "rota", "serve", "--port", str(port), "--data-dir", str(folder), "--test-clock"]
     with (folder / "server.log").open("wb") as log:
         return subprocess.Popen(  # noqa: S603 - our own program
@@ -114,11 +128,11 @@ def _client(url: str, key: str) -> anthropic.Anthropic:
     )
 
 
-def _tell(client: anthropic.Anthropic) -> str:
+def _tell(client: anthropic.Anthropic, model: str) -> str:
     """Act as a client would, and print what it sees. Returns the deployment's id."""
     screen = show.console()
     agent = client.beta.agents.create(
-        name="Parcel clerk", model="claude-opus-4-5", system="You keep the books of a small parcel office."
+        name="Parcel clerk", model=model, system="You keep the books of a small parcel office."
     )
     environment = client.beta.environments.create(name="office", description="Where the clerk works")
     deployment = client.beta.deployments.create(
@@ -150,10 +164,10 @@ def _tell(client: anthropic.Anthropic) -> str:
     return deployment.id
 
 
-def _turn(client: anthropic.Anthropic) -> None:
+def _turn(client: anthropic.Anthropic, model: str) -> None:
     """Show a schedule that fires, on the server's clock, which stands still until it is turned."""
     screen = show.console()
-    agent = client.beta.agents.create(name="Night clerk", model="claude-opus-4-5")
+    agent = client.beta.agents.create(name="Night clerk", model=model)
     environment = client.beta.environments.create(name="night office")
     deployment = client.beta.deployments.create(
         name="Every minute",
@@ -164,7 +178,7 @@ def _turn(client: anthropic.Anthropic) -> None:
     )
     assert deployment.schedule is not None
     upcoming = ", ".join(f"{moment:%H:%M}" for moment in deployment.schedule.upcoming_runs_at or ())
-    screen.print(f"\nAnother deployment has a schedule, * * * * *. Its next runs (UTC): {upcoming}.")
+    screen.print(f"\nAnother deployment has a schedule, * * * * *: every minute. Its next runs (UTC): {upcoming}.")
     screen.print("[bold]POST /rota/v1/test_clock/advance[/] by five minutes", highlight=False)
     client.post("/rota/v1/test_clock/advance", body={"seconds": 300}, cast_to=object)
     rows: list[list[str | None]] = []
@@ -172,6 +186,7 @@ def _turn(client: anthropic.Anthropic) -> None:
         scheduled_at = getattr(run.trigger_context, "scheduled_at", None)
         rows.append([f"{scheduled_at:%H:%M:%S}", f"{run.created_at:%H:%M:%S.%f}", run.session_id])
     show.table(["scheduled_at", "created_at", "session"], rows, title="Its runs, newest first")
+    screen.print("Every occurrence has one run, made at its own minute of the clock that was turned.")
 
 
 def _mend(client: anthropic.Anthropic, deployment_id: str) -> None:
@@ -222,18 +237,21 @@ def _text(event: dict[str, object]) -> str:
     return " ".join(block["text"] for block in blocks if "text" in block)
 
 
-def _say_how(url: str, key: str, deployment_id: str, server: subprocess.Popen[bytes], folder: Path) -> None:
+def _say_how(
+    url: str, key: str, deployment_id: str, server: subprocess.Popen[bytes], folder: Path, model: local.Local | None
+) -> None:
+    processes = f"{server.pid} {model.process.pid}" if model else f"{server.pid}"
     print(
         f"\nThe deployment has a new environment, and the server is still running (process {server.pid}, folder {folder}). Run the deployment yourself:\n\n"
         f"    curl -X POST {url}/v1/deployments/{deployment_id}/run -H 'x-api-key: {key}' -H 'anthropic-version: 2023-06-01'\n\n"
         f"Its clock stands still. Turn it, and the schedule fires:\n\n"
         f"    curl -X POST {url}/rota/v1/test_clock/advance -H 'x-api-key: {key}' -d '{{\"seconds\": 300}}'\n\n"
-        f"Stop it and clear up:\n\n    kill {server.pid} && rm -r {folder}\n"
+        f"Stop it and clear up:\n\n    kill {processes} && rm -r {folder}\n"
     )
 
 
-def _clear(server: subprocess.Popen[bytes] | None, folder: Path) -> None:
-    """Stop the server, gently first, and remove the folder."""
+def _clear(server: subprocess.Popen[bytes] | None, folder: Path, model: local.Local | None) -> None:
+    """Stop the servers, gently first, and remove the folder."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     if server is not None and server.poll() is None:
@@ -243,4 +261,6 @@ def _clear(server: subprocess.Popen[bytes] | None, folder: Path) -> None:
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
+    if model is not None:
+        model.stop()
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,19 +1,19 @@
 """Admission: from the credential in the headers to a Who.
 
-Promises: API keys, environment keys and admin keys arrive in either header and are told apart by the token (contract,
+Promises: API keys, environment keys, admin keys and sessions tokens arrive in either header and are told apart by the token (contract,
 credentials); a key that was revoked, here or by a command beside the server, stops working at the next request; no
 token is kept in memory, only its digest. Does not know where keys are stored: ``main`` hands it the look-up.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import TypeAlias
 
 from rota.base.clock import Clock
 from rota.base.errors import Forbidden, InvalidRequest, NotFound, Unauthenticated
 from rota.base.who import Who
-from rota.http.route import Route
+from rota.http.route import Route, Worker
 from rota.store.db import Db
 from rota.store.tx import Tx
 
@@ -35,8 +35,9 @@ class Admission:
         self._known: dict[bytes, Who] = {}
         self._stamp: object = None
 
-    async def admit(self, route: Route, headers: dict[bytes, bytes]) -> Who:
-        """The caller. Unauthenticated, Forbidden, or InvalidRequest for a state that forbids writing."""
+    async def admit(self, route: Route, params: Sequence[str], headers: Mapping[bytes, bytes]) -> Who:
+        """The caller of a route about what ``params`` name. Unauthenticated, Forbidden, NotFound where a worker's credential
+        is to see nothing, or InvalidRequest for a state that forbids writing."""
         token = _token(headers)
         digest = sha256(token).digest()
         stamp = self._db.stamp(TOPIC)
@@ -48,11 +49,12 @@ class Admission:
             who = await self._db.read(self._lookup, token.decode("latin-1"))
             if who is None:
                 raise Unauthenticated("invalid x-api-key" if b"x-api-key" in headers else "Invalid bearer token")
-            if len(self._known) < _MAX_REMEMBERED and stamp == self._stamp:
+            remembered = who.scope != "session"  # what they may do changes with every heartbeat
+            if remembered and len(self._known) < _MAX_REMEMBERED and stamp == self._stamp:
                 self._known[digest] = who
         if who.expires_at is not None and who.expires_at <= self._clock.now():
             raise Unauthenticated("This API key has expired; create another one.")
-        _check_access(route, who)
+        _check_access(route, params, who)
         if (asked := headers.get(b"anthropic-workspace-id")) is not None and who.scope != "admin":
             _check_workspace(asked.decode("latin-1"), who)
         if route.writes:
@@ -63,7 +65,7 @@ class Admission:
         return who
 
 
-def _token(headers: dict[bytes, bytes]) -> bytes:
+def _token(headers: Mapping[bytes, bytes]) -> bytes:
     key = headers.get(b"x-api-key")
     authorization = headers.get(b"authorization")
     if authorization is None:
@@ -79,13 +81,32 @@ def _token(headers: dict[bytes, bytes]) -> bytes:
     return bearer
 
 
-def _check_access(route: Route, who: Who) -> None:
-    if who.scope == "environment":
-        raise NotFound("Not found") if route.hidden else Unauthenticated("Authentication failed")
+def _check_access(route: Route, params: Sequence[str], who: Who) -> None:
+    if who.scope == "environment" or who.scope == "session":
+        return _check_worker(route, params, who.scope, who)
     if route.access == "workspace" and who.scope == "admin":
         raise Forbidden("An admin key opens /v1/organizations only; use a workspace's API key here.")
     if route.access == "admin" and who.scope != "admin":
         raise Forbidden("This needs an admin key: `rota keys create --admin` makes one.")
+    if route.access == "environment":
+        raise Forbidden("This needs an environment key: `rota keys create --environment ID` makes one.")
+    return None
+
+
+def _check_worker(route: Route, params: Sequence[str], scope: Worker, who: Who) -> None:
+    """Workers get through where the table says so, and see one environment wherever a path names one."""
+    if who.superseded and not route.late:
+        raise Unauthenticated("OAuth access token has been revoked.")
+    if scope not in route.opens:
+        if route.unopened == "nothing":
+            raise NotFound("Not found")
+        if route.unopened == "scope":
+            wanted = ", ".join((route.access, *route.opens) if route.access != "environment" else route.opens)
+            raise Forbidden(f"OAuth token does not meet scope requirement any_of({wanted})")
+        raise Unauthenticated("Authentication failed")
+    named = dict(zip(route.parameters, params, strict=True))
+    if named.get("environment_id", who.environment_id) != who.environment_id:
+        raise Forbidden("Token not authorized for this environment")
 
 
 def _check_workspace(asked: str, who: Who) -> None:

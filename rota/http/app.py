@@ -97,7 +97,7 @@ class App:
             route, params = self.router.find(scope["method"], path)
             headers = _headers(scope["headers"])
             if route.access != "public":
-                who = await self._admission.admit(route, headers)
+                who = await self._admission.admit(route, params, headers)
                 if self._limiter is not None:
                     self._limiter.check(route, who.organization_id)
             request = Request(self, route, who, params, path)

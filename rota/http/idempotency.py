@@ -18,7 +18,7 @@ from rota.store.db import Db
 from rota.store.tx import Tx
 
 Name: TypeAlias = tuple[str, str, str]
-"""Workspace, route and key."""
+"""What the caller's credential opens (a workspace, as a rule), route and key."""
 
 REPLAYED = (b"idempotent-replayed", b"true")
 

@@ -30,7 +30,7 @@ class ErrorBody(msgspec.Struct):
 
     type: str
     message: str
-    details: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    details: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
     conflicting_path: str | msgspec.UnsetType = msgspec.UNSET
     conflicting_memory_id: str | msgspec.UnsetType = msgspec.UNSET
 

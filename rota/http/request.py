@@ -145,7 +145,9 @@ class Request:
     def key_name(self) -> idempotency.Name:
         """What the Idempotency-Key is remembered under."""
         assert self.idempotency_key is not None
-        return (self.who.workspace_id or self.who.organization_id, self.route.name, self.idempotency_key)
+        who = self.who
+        scope = who.session_id or who.environment_id or who.workspace_id or who.organization_id
+        return (scope, self.route.name, self.idempotency_key)
 
     async def read(self, fn: Callable[Concatenate[Tx, Who, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run ``fn(tx, who, …)`` on a snapshot."""

@@ -16,8 +16,14 @@ from rota.base.wire import Dialect
 Handler: TypeAlias = Callable[[Any], Awaitable[Any]]
 """Takes the ``http.request.Request``; untyped here because a request refers to its route."""
 Method: TypeAlias = Literal["GET", "POST", "PATCH", "DELETE"]
-Access: TypeAlias = Literal["workspace", "organization", "admin", "public"]
-"""``workspace``: a workspace key. ``organization``: a workspace key or an admin key. ``admin``: an admin key. ``public``: none."""
+Access: TypeAlias = Literal["workspace", "organization", "admin", "environment", "public"]
+"""``workspace``: a workspace key. ``organization``: a workspace key or an admin key. ``admin``: an admin key.
+``environment``: none of these, only what ``opens`` names. ``public``: no key at all."""
+Worker: TypeAlias = Literal["environment", "session"]
+"""The credentials of a worker: its environment's key, and the sessions token that it is given with each item of work."""
+Unopened: TypeAlias = Literal["nobody", "scope", "nothing"]
+"""How a worker's credential that does not open a route is told so: it is nobody there (401), its scope is another (403), or
+nothing is there (404). Which of them where is recorded (contract, environment key)."""
 
 
 MAX_BODY = 32 * 1024 * 1024
@@ -34,10 +40,11 @@ class Route:
     ``writes`` is refused for an archived workspace or a disabled organization, ``creates`` takes an Idempotency-Key.
     ``id_headers`` tells whether responses name the organization and workspace (contract, response headers).
     ``also`` are further methods that do the same, for clients of other ages; ``beside`` names lists that stand beside
-    ``data`` in every page and are always empty (contract, pagination: memories). ``hidden``: an environment's key is told that
-    nothing is here, 404 instead of 401 (contract, files). ``dated`` is what goes out instead to callers of an old, dated beta
-    (a whole page, if ``paged``); only the OpenAPI document looks at it. ``streams``: what goes out is a stream of events, each
-    a ``returns``, for as long as the caller stays.
+    ``data`` in every page and are always empty (contract, pagination: memories). ``opens`` names the workers' credentials that
+    open the route beside the keys of ``access``, and ``unopened`` says how the others are refused; ``late`` lets in a sessions
+    token whose hand-out is over, because the action itself has an answer for it. ``dated`` is what goes out instead to callers
+    of an old, dated beta (a whole page, if ``paged``); only the OpenAPI document looks at it. ``streams``: what goes out is a
+    stream of events, each a ``returns``, for as long as the caller stays.
     """
 
     method: Method
@@ -57,7 +64,9 @@ class Route:
     id_headers: bool = True
     also: tuple[Method, ...] = ()
     beside: tuple[str, ...] = ()
-    hidden: bool = False
+    opens: tuple[Worker, ...] = ()
+    unopened: Unopened = "nobody"
+    late: bool = False
     dated: Any = None
     streams: bool = False
     max_body: int = MAX_BODY

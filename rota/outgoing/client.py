@@ -17,6 +17,7 @@ from msgspec import Struct
 from rota.base.policy import Policy
 from rota.outgoing import guard
 from rota.outgoing.failures import TooLarge, Unreachable
+from rota.outgoing.resolve import Resolve, system_resolve
 
 if TYPE_CHECKING:
     from rota.outgoing.dial import Resolve
@@ -111,7 +112,7 @@ async def arriving(
     allowed = guard.allowed(policy.allow_private_hosts)
     guard.check(target, allowed)
     sent = _headers(method, target, headers or {}, content)
-    connection = dial.connection(target, allowed, resolve or dial.system_resolve)
+    connection = dial.connection(target, allowed, resolve or system_resolve)
     with dial.failures(target, seconds):
         async with (
             asyncio.timeout(seconds),

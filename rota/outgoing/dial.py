@@ -4,34 +4,20 @@ Loaded at the first request, since the library costs 30 ms and 4 MB that a serve
 interface for network backends is public, so that the judgement sits below everything that could dial.
 """
 
-import asyncio
-import socket
-from collections.abc import Awaitable, Callable, Generator, Iterable
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from functools import cache
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, cast
 
 import httpcore2
 
 from rota.outgoing import guard
 from rota.outgoing.failures import TimedOut, Unreachable
+from rota.outgoing.resolve import Resolve
 
 if TYPE_CHECKING:
     import ssl
-
-Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
-"""From a host name and a port to the addresses behind it, in the order in which to try them. Unreachable if there are none."""
-
-
-async def system_resolve(host: str, port: int) -> list[str]:
-    """The addresses that this machine finds for a name."""
-    loop = asyncio.get_running_loop()
-    try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
-    except OSError:
-        raise Unreachable(f"{host} has no address") from None
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 class Dialler(httpcore2.AsyncNetworkBackend):

@@ -212,6 +212,17 @@ def judge(target: Target, addresses: Sequence[Address], allowed: Allowed) -> Non
         _check_door(target)
 
 
+def judge_place(target: Target, addresses: Sequence[Address], allowed: Allowed) -> None:
+    """Refuse a target if any of its host's addresses may not be dialled, by whatever scheme and at whatever port. ForbiddenAddress."""
+    if allowed.name(target):
+        return
+    for address in addresses:
+        if not allowed.address(address, target.port) and not is_public(address):
+            raise ForbiddenAddress(
+                f"{target.host} is at an address that is not public; ROTA_ALLOW_PRIVATE_HOSTS can list the host"
+            )
+
+
 def _check_door(target: Target) -> None:
     if target.scheme != "https":
         raise ForbiddenAddress(

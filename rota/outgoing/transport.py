@@ -15,8 +15,8 @@ import httpx2
 
 from rota.base.policy import Policy
 from rota.outgoing import dial, guard
-from rota.outgoing.dial import Resolve
 from rota.outgoing.failures import ForbiddenAddress, OutgoingFailure
+from rota.outgoing.resolve import Resolve, system_resolve
 
 
 class Forbidden(httpx2.ConnectError):
@@ -26,7 +26,7 @@ class Forbidden(httpx2.ConnectError):
 class Transport(httpx2.AsyncBaseTransport):
     """``httpx2.AsyncClient(transport=Transport(policy), trust_env=False)``."""
 
-    def __init__(self, policy: Policy, *, resolve: Resolve = dial.system_resolve) -> None:
+    def __init__(self, policy: Policy, *, resolve: Resolve = system_resolve) -> None:
         self._allowed = guard.allowed(policy.allow_private_hosts)
         self._resolve = resolve
 

@@ -7,8 +7,9 @@ entry once, in order, whatever happened between its own look at the log and this
 A wake-up may be lost (it came from another process, the database was away), so every two seconds one read looks where the
 logs end that somebody listens to.
 
-Previews are in no log: whoever makes an entry tells of it beforehand, in this process. They come behind everything that was
-committed before they were told, and never behind the entry itself.
+Previews are in no log: whoever makes an entry tells of it beforehand. They come behind everything that was committed before they
+were told, and never behind the entry itself. Other processes are told too, as far as the store carries it (``Db.say``); what is
+lost on the way takes with it all that follows.
 Does not know what is in the logs; the ``Source`` does.
 """
 
@@ -34,6 +35,7 @@ _GRACE = 1.0
 """Seconds for which readers may take what they have, when the feed closes."""
 _REMEMBERED = 256
 _LATER = 4096
+"""Previews of one entry that wait for a read; what comes then is left out."""
 
 _logger = log.get("feed")
 
@@ -53,6 +55,10 @@ class Source(Protocol):
         """Where logs end; those that are over are left out."""
         ...
 
+    def heard(self, text: str) -> "tuple[int, Preview]":
+        """What another process said of an entry that will come, and its number among the previews of this entry, from 0."""
+        ...
+
 
 class Channel:
     """One log that somebody listens to."""
@@ -64,10 +70,11 @@ class Channel:
         self._key = key
         self._listeners: dict[str, dict[Listener, None]] = {}
         self._rung = False
-        self._look: asyncio.Task[None] | None = None
-        self._later: list[Preview] = []
+        self.look: asyncio.Task[None] | None = None
+        self._later: dict[str, list[Preview]] = {}
         self._begun: deque[str] = deque(maxlen=_REMEMBERED)
         self._passed: deque[str] = deque(maxlen=_REMEMBERED)
+        self._next: dict[str, int] = {}
 
     def __iter__(self) -> Iterator[Listener]:
         for listeners in self._listeners.values():
@@ -90,19 +97,32 @@ class Channel:
     def ring(self) -> None:
         """There may be something new: look, and once more if this comes while somebody looks."""
         self._rung = True
-        if self._look is None:
-            self._look = asyncio.create_task(self._read_on(), name="feed")
+        if self.look is None:
+            self.look = asyncio.create_task(self._read_on(), name="feed")
 
     def preview(self, preview: Preview) -> None:
-        """Tell of an entry that will come; behind what is being read just now, if something is."""
-        if self._look is None:
+        """Tell of an entry that will come; behind what is being read just now, if something is, but before the entry."""
+        if self.look is None:
             self._pass(preview)
-        elif len(self._later) < _LATER:
-            self._later.append(preview)
-        else:
-            self._later.clear()
-            for listener in self:
-                listener.shed()
+            return
+        waiting = self._later.setdefault(preview.event_id, [])
+        if len(waiting) < _LATER:
+            waiting.append(preview)
+        elif len(waiting) == _LATER:
+            waiting.append(preview._replace(frame=b""))
+
+    def hear(self, text: str) -> None:
+        """The same from another process, whose previews may get lost and whose commits may not have been heard of."""
+        number, preview = self._source.heard(text)
+        if preview.begins:
+            self.ring()
+            if len(self._next) >= _REMEMBERED:
+                del self._next[next(iter(self._next))]
+        elif self._next.get(preview.event_id) != number:
+            self._next.pop(preview.event_id, None)
+            return
+        self._next[preview.event_id] = number + 1
+        self.preview(preview)
 
     async def read(self, after: int) -> Page:
         """A page of the log."""
@@ -110,33 +130,40 @@ class Channel:
 
     def close(self) -> None:
         """Look no more."""
-        if self._look is not None:
-            self._look.cancel()
+        if self.look is not None:
+            self.look.cancel()
 
     async def _read_on(self) -> None:
+        told: dict[str, list[Preview]] = {}
         try:
             while self._rung:
                 self._rung = False
-                told, self._later = self._later, []
+                told, self._later = self._later, {}
                 page = await self.read(self.position)
-                self._show(page)
+                self._show(page, told)
                 while page.more:
                     page = await self.read(self.position)
-                    self._show(page)
-                for preview in told:
-                    self._pass(preview)
+                    self._show(page, told)
+                self._pass_all(told)
+                told = {}
         except Exception as exc:  # whatever it was, the beat makes another attempt
             _logger.warning("a log could not be read", reason=log.redact(str(exc)).strip())
         finally:
-            self._look = None
-            told, self._later = self._later, []
-            for preview in told:
-                self._pass(preview)
+            self.look = None
+            later, self._later = self._later, {}
+            self._pass_all(told)
+            self._pass_all(later)
 
-    def _show(self, page: Page) -> None:
+    def _show(self, page: Page, told: dict[str, list[Preview]]) -> None:
         for entry in page.entries:
             if entry.foretold:
+                for preview in (*told.pop(entry.id, ()), *self._later.pop(entry.id, ())):
+                    self._pass(preview)
                 self._passed.append(entry.id)
+            elif entry.closes:
+                for waiting in (told, self._later):
+                    self._pass_all(waiting)
+                    waiting.clear()
             for view in entry.views:
                 for listener in self._listeners.get(view, ()):
                     listener.offer(entry)
@@ -144,6 +171,11 @@ class Channel:
         if page.over:
             for listener in self:
                 listener.finish(page.farewell(listener.view))
+
+    def _pass_all(self, told: dict[str, list[Preview]]) -> None:
+        for previews in told.values():
+            for preview in previews:
+                self._pass(preview)
 
     def _pass(self, preview: Preview) -> None:
         if preview.begins:
@@ -162,9 +194,12 @@ class Feed:
         self._db = db
         self._source = source
         self._quiet = quiet
+        self.shared = db.name != "sqlite"
+        """Whether other processes may have readers of the same logs."""
         self._channels: dict[str, Channel] = {}
         self._closed = False
         self._task: asyncio.Task[None] | None = None
+        self._farewell: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
         """How many listen."""
@@ -192,6 +227,7 @@ class Feed:
         if is_new:
             self._channels[key] = channel
             self._db.subscribe(self._source.topic(key), channel.ring)
+            self._db.hear(self._source.topic(key), channel.hear)
             channel.ring()  # what came between the reader's look and now rang for nobody
         elif position < channel.position:
             listener.behind = True
@@ -202,16 +238,18 @@ class Feed:
         if (channel := self._channels.get(key)) is not None:
             channel.preview(preview)
 
+    def say(self, key: str, text: str) -> None:
+        """Tell other processes of an entry that will come, in words that the source understands."""
+        self._db.say(self._source.topic(key), text)
+
     def is_heard(self, key: str) -> bool:
         """Whether anybody here listens to a key."""
         return key in self._channels
 
     def hang_up(self) -> None:
-        """End all readers, with what they have, and take no more: the server is to stop."""
+        """End all readers, with what was committed until now, and take no more: the server is to stop."""
         self._closed = True
-        for listener in self._all():
-            listener.hang_up()
-        asyncio.get_running_loop().call_later(_GRACE, self._cut_off)
+        self._farewell = asyncio.create_task(self._part(), name="feed: farewell")
 
     def counts(self) -> Iterator[Never]:
         """Nothing is counted yet; see ``main.Engine``."""
@@ -228,16 +266,23 @@ class Feed:
             listener.hang_up()
         for channel in self._channels.values():
             channel.close()
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        for task in (self._task, self._farewell):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+        self._task = self._farewell = None
 
     def _all(self) -> list[Listener]:
         return [listener for channel in self._channels.values() for listener in channel]
 
-    def _cut_off(self) -> None:
+    async def _part(self) -> None:
+        looks = [channel.look for channel in self._channels.values() if channel.look is not None]
+        if looks:
+            await asyncio.wait(looks, timeout=_GRACE)
+        for listener in self._all():
+            listener.hang_up()
+        await asyncio.sleep(_GRACE)
         for listener in self._all():
             listener.give_up()
 
@@ -245,6 +290,7 @@ class Feed:
         if channel.remove(listener) and self._channels.get(key) is channel:
             del self._channels[key]
             self._db.unsubscribe(self._source.topic(key), channel.ring)
+            self._db.hear(self._source.topic(key), None)
             channel.close()
 
     async def _keep(self) -> None:

@@ -53,7 +53,7 @@ class Page(NamedTuple):
 
 
 class Preview(NamedTuple):
-    """Something of an entry that will come, ``event_id``: that it begins, or a part of it."""
+    """Something of an entry that will come, ``event_id``: that it begins, or a part of it. Without a frame: a part was lost."""
 
     views: tuple[str, ...]
     kind: str
@@ -127,16 +127,12 @@ class Listener:
             return
         if not preview.begins and preview.event_id not in self._open:
             return
-        if self._held + len(preview.frame) > ROOM // 2:  # what is in the log goes first
+        if not preview.frame or self._held + len(preview.frame) > ROOM // 2:  # what is in the log goes first
             self._open.discard(preview.event_id)
             return
         if preview.begins:
             self._open.add(preview.event_id)
         self._put(preview.frame)
-
-    def shed(self) -> None:
-        """Previews were lost: nothing more of those that are open."""
-        self._open.clear()
 
     def say(self, frame: bytes) -> None:
         """Something that is in no log, if there is room for it."""

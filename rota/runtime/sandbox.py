@@ -15,7 +15,9 @@ from rota.runtime.tool import Outcome
 
 
 class Mount(Struct, frozen=True):
-    """A folder or file of this machine at ``inside``, an absolute path."""
+    """A folder or file of this machine at ``inside``, an absolute path. What is writable belongs to the box's user from then on; what is
+    not has to be readable to everybody (folders 0755, files 0644), which may be said of the folders above it or not.
+    """
 
     outside: Path
     inside: str
@@ -33,7 +35,9 @@ class Network(Struct, frozen=True, kw_only=True):
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """What a box may use at most. ``disk`` is what its writable mounts may hold together; memory and disk in bytes."""
+    """What a box may use at most. ``disk`` is what its writable mounts may hold together; memory and disk in bytes. A box that holds
+    more on disk is ended: the call under way has an error as its result, the next one is a SandboxFailure.
+    """
 
     memory: int = 1 << 30
     disk: int = 2 << 30
@@ -65,7 +69,9 @@ class Box(Protocol):
         ...
 
     async def run(self, command: list[str], *, seconds: float, network: Network | None = None) -> tuple[int, str]:
-        """Run a program inside for the server's own purposes (installing packages): exit code, and the end of its output."""
+        """Run a program inside for the server's own purposes (installing packages): exit code, and the end of its output. With another
+        ``network`` than the spec's only before the first ``call``, after which others than the server may use it.
+        """
         ...
 
     async def close(self) -> None:
@@ -82,6 +88,10 @@ class Sandbox(Protocol):
         """Try to break out of a box of one's own; None if nothing succeeded, else what did, or what keeps boxes from being
         made at all and how to mend it. Nothing may be opened until this has said None.
         """
+        ...
+
+    def describe(self) -> str:
+        """What it is and by what it holds, in a line for the operator."""
         ...
 
     async def open(self, spec: Spec) -> Box:

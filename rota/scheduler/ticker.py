@@ -229,6 +229,8 @@ class Ticker:
 
     async def _apart(self, deployment_ids: Sequence[str]) -> Happened:
         """Fire a set that failed in halves, down to whoever is to blame."""
+        if not deployment_ids:  # another server has fired them meanwhile
+            return Happened()
         if len(deployment_ids) == 1:
             return await self._alone(deployment_ids[0])
         middle = len(deployment_ids) // 2

@@ -50,6 +50,17 @@ class Db(Protocol):
         """Call it no more. No error if it was not subscribed."""
         ...
 
+    def say(self, topic: str, text: str) -> None:
+        """Say a text of one line to the other processes that hear ``topic``, a shared one, if there are any.
+
+        It may be lost, and is if its UTF-8 has more than 7000 bytes. Called on the event loop, and never waits.
+        """
+        ...
+
+    def hear(self, topic: str, hearer: Callable[[str], None] | None) -> None:
+        """Call ``hearer`` on the event loop for what other processes say; None for nobody any more."""
+        ...
+
     async def close(self) -> None:
         """Finish what was accepted, then release everything."""
         ...

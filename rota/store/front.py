@@ -22,6 +22,7 @@ class Front:
         self._writes = Queue()
         self._reads = Queue()
         self._listeners: dict[str, list[Callable[[], None]]] = {}
+        self._hearers: dict[str, Callable[[str], None]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def write(self, fn: Callable[Concatenate[Tx, P], R], *args: P.args, **kwargs: P.kwargs) -> "asyncio.Future[R]":
@@ -54,6 +55,16 @@ class Front:
         if not listeners:
             self._listeners.pop(topic, None)
 
+    def say(self, topic: str, text: str) -> None:
+        """See ``store.db.Db.say``; nobody else is there."""
+
+    def hear(self, topic: str, hearer: Callable[[str], None] | None) -> None:
+        """See ``store.db.Db.hear``."""
+        if hearer is None:
+            self._hearers.pop(topic, None)
+        else:
+            self._hearers[topic] = hearer
+
     def _future(self) -> "asyncio.Future[Any]":
         loop = self._loop = asyncio.get_running_loop()
         return loop.create_future()
@@ -62,7 +73,8 @@ class Front:
         if self._loop is None:
             return
         topics = [topic for topic in topics if topic in self._listeners]
-        deliver(self._loop, outcomes, (lambda: self._announce(topics)) if topics else None)
+        if outcomes or topics:
+            deliver(self._loop, outcomes, (lambda: self._announce(topics)) if topics else None)
 
     def _announce(self, topics: list[str]) -> None:
         for topic in topics:

@@ -10,7 +10,8 @@ small tables they would lock whole relations against each other under SERIALIZAB
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from threading import Event, Thread
 from typing import Any, cast
 
@@ -23,9 +24,10 @@ from rota.base.clock import Clock, KeptClock, Ruler
 from rota.base.errors import DiskFull, Fault, Refusal, Unavailable, Unsure, Unusable
 from rota.store import migrate
 from rota.store.arrays import literal
+from rota.store.bell import SHARED, Bell, Told
 from rota.store.dialect import Name
 from rota.store.front import Front
-from rota.store.jobs import Entry, Outcome, Queue, Set, failed
+from rota.store.jobs import Entry, Outcome, Queue, Set, deliver, failed
 from rota.store.tx import Insert, Query, Row, Update
 
 _ATTEMPTS = 20
@@ -230,6 +232,7 @@ class PostgresDb(Front):
         self._listening = False
         self._stop = Event()
         self._outage = _Outage()
+        self._bell = Bell(url, self._hear_others)
         try:
             with connect(url, psycopg.IsolationLevel.READ_COMMITTED) as connection:
                 if connection.info.server_version < 150000:
@@ -258,6 +261,16 @@ class PostgresDb(Front):
         """See ``Db.stamp``. Kept current by NOTIFY; while the bell's connection is down nothing equals anything."""
         return self._generation if self._listening else object()
 
+    def subscribe(self, topic: str, listener: Callable[[], None]) -> None:
+        """See ``Db.subscribe``."""
+        super().subscribe(topic, listener)
+        if topic.startswith(SHARED):
+            self._bell.listen()
+
+    def say(self, topic: str, text: str) -> None:
+        """See ``Db.say``."""
+        self._bell.tell([(topic, text)])
+
     async def close(self) -> None:
         """See ``Db.close``."""
         self._stop.set()
@@ -265,6 +278,22 @@ class PostgresDb(Front):
         self._reads.close()
         for thread in self._threads:
             thread.join()
+        self._bell.close()
+
+    def _hear_others(self, told: Sequence[Told]) -> None:
+        """On the bell's thread: pass on what somebody here waits for."""
+        if not told:
+            self._deliver([], [topic for topic in tuple(self._listeners) if topic.startswith(SHARED)])
+            return
+        self._deliver([], [topic for topic, text in told if text is None])
+        texts = [(topic, text) for topic, text in told if text is not None and topic in self._hearers]
+        if texts and self._loop is not None:
+            deliver(self._loop, [], partial(self._pass_on, texts))
+
+    def _pass_on(self, texts: Sequence[tuple[str, str]]) -> None:
+        for topic, text in texts:
+            if (hearer := self._hearers.get(topic)) is not None:
+                hearer(text)
 
     def _work(self, queue: Queue, begin: str) -> None:
         link = _Link(self._url, begin, self._outage)
@@ -284,6 +313,8 @@ class PostgresDb(Front):
                 return
             outcomes = failed(entry, _fault(exc) or exc)
             topics.clear()
+        if shared := [(topic, None) for topic in topics if topic.startswith(SHARED)]:
+            self._bell.tell(shared)
         self._deliver(outcomes, topics)
 
     def _repeat(self, link: _Link, entry: Entry, topics: set[str]) -> list[Outcome]:

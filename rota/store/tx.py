@@ -169,7 +169,10 @@ class Tx(Protocol):
         ...
 
     def wake(self, topic: str) -> None:
-        """After the commit, tell whoever waits for ``topic`` to look."""
+        """After the commit, tell whoever waits for ``topic`` to look.
+
+        That is, in this process. A shared topic, which begins with ``events ``, is told to other processes, too.
+        """
         ...
 
     def touch(self, topic: str) -> None:

@@ -100,14 +100,7 @@ class Server:
         """Start it and wait until it listens; fails with its stderr if it does not."""
         assert self._process is None, "the server is running"
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*self._command, "--port", str(port)],
-                env=environment(**self._variables),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-            )
+        self._process = self._launch(port)
         self.said = ""
         while not (found := _LISTENING.search(self.said)):
             part = self._read_stdout()
@@ -117,6 +110,16 @@ class Server:
             self.said += part
         self.url, self.host, self.port = found[1], found[2], int(found[3])
         return self
+
+    def _launch(self, port: int) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                [*self._command, "--port", str(port)],
+                env=environment(**self._variables),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+            )
 
     def _read_stdout(self) -> str:
         stdout = self.process.stdout

@@ -77,7 +77,7 @@ def test_an_environment_key_belongs_to_an_environment_that_is_there(store: list[
         assert (listed["scope"], listed["environment_id"]) == ("environment", environment)
         assert "not found" in refusal("keys", "create", "--environment", "env_nope", *store)
         assert server.ask(f"/v1/environments/{environment}/archive", KEY, "POST")[0] == 200
-        assert "archived" in refusal("keys", "create", "--environment", environment, *store)
+        assert answer("keys", "create", "--environment", environment, *store)["key"]  # its queue may still be drained
 
 
 def test_a_key_may_expire(tmp_path: Path) -> None:

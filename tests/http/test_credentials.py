@@ -101,14 +101,19 @@ def test_no_route_answers_without_a_credential(still_api: Api) -> None:
 # Which key
 
 
-def test_an_environment_key_opens_no_management_route(sqlite_api: Api) -> None:
+def test_an_environment_key_opens_what_the_table_says_and_nothing_else(sqlite_api: Api) -> None:
     environment = sqlite_api.environment(config={"type": "self_hosted"})
     key = make_key(sqlite_api, environment_id=environment["id"]).key
     for route in ROUTES:
+        if "environment" in route.opens:
+            continue
         for sent in ({"key": key}, {"key": None, "headers": {"authorization": f"Bearer {key}"}}):
             response = call(sqlite_api, route, **sent)
-            if route.hidden:
+            if route.unopened == "nothing":
                 assert response.refused(404, "not_found_error") == "Not found"
+            elif route.unopened == "scope":
+                said = response.refused(403, "permission_error")
+                assert said.startswith("OAuth token does not meet scope requirement any_of(")
             else:
                 assert response.refused(*UNAUTHENTICATED) == "Authentication failed"
 
@@ -116,11 +121,11 @@ def test_an_environment_key_opens_no_management_route(sqlite_api: Api) -> None:
 def test_an_admin_key_opens_the_organization_and_a_workspace_key_the_workspace(sqlite_api: Api) -> None:
     admin = make_key(sqlite_api, workspace_id=None).key
     for route in ROUTES:
-        if route.access == "workspace":
+        if route.access in ("workspace", "environment"):
             call(sqlite_api, route, key=admin).refused(403, "permission_error")
         else:
             assert call(sqlite_api, route, key=admin).status in (200, 400, 404)
-        if route.access == "admin":
+        if route.access in ("admin", "environment"):
             call(sqlite_api, route).refused(403, "permission_error")
 
 

@@ -85,6 +85,7 @@ def test_a_status_has_one_type_but_for_the_documented_ones() -> None:
         (409, "invalid_request_error"),
         (409, "memory_path_conflict_error"),
         (409, "memory_precondition_failed_error"),
+        (412, "invalid_request_error"),
         (413, "request_too_large"),
         (416, "invalid_request_error"),
         (429, "rate_limit_error"),

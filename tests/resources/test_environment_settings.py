@@ -9,7 +9,8 @@ from rota.resources.environments.wire import Limited
 from rota.store.tx import Query
 from tests.api import HELLO, Api
 
-MANAGERS = ("apt", "cargo", "gem", "go", "npm", "pip")
+MANAGERS = ("npm", "pip")
+UNSUPPORTED = ("apt", "cargo", "gem", "go")
 SET_STATUS = Query("What a turn would leave.", "UPDATE sessions SET status = 'idle' WHERE id = :id")
 
 
@@ -119,12 +120,22 @@ def test_another_kind_of_networking_starts_from_its_defaults(still_api: Api) -> 
 
 
 def test_package_lists_are_kept_one_by_one(still_api: Api) -> None:
-    given = {manager: [f"{manager}-thing==1.0"] for manager in MANAGERS}
+    given: dict[str, list[str]] = {manager: [] for manager in UNSUPPORTED}
+    given |= {manager: [f"{manager}-thing==1.0"] for manager in MANAGERS}
     environment = still_api.environment(config={"type": "cloud", "packages": {"type": "packages", **given}})
     assert environment["config"]["packages"] == {"type": "packages", **given}
     new = still_api.post(path(environment), {"config": {"type": "cloud", "packages": {"pip": [], "npm": None}}}).ok()
     assert new["config"]["packages"] == {"type": "packages", **given, "pip": []}
     assert networking(new) == {"type": "unrestricted"}
+
+
+@pytest.mark.parametrize("manager", UNSUPPORTED)
+def test_what_is_not_installed_is_refused_when_it_is_asked_for(still_api: Api, manager: str) -> None:
+    config = {"type": "cloud", "packages": {manager: ["thing"]}}
+    told = still_api.post("/v1/environments", {"name": "x", "config": config}).refused(400)
+    assert told.startswith(f"config.packages.{manager}: not supported by this server; ")
+    environment = still_api.environment(config={"type": "cloud", "packages": {manager: []}})
+    assert still_api.post(path(environment), {"config": config}).refused(400) == told
 
 
 @pytest.mark.parametrize("manager", MANAGERS)

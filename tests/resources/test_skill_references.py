@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from rota.resources.skills.actions import Facts, find_many
@@ -98,8 +99,22 @@ def test_many_are_found_at_once(api: Api) -> None:
     first = api.get(f"/v1/skills/{one['id']}/versions", headers=DATED).ok()["data"][1]["version"]
     refs = [(one["id"], added["id"]), (one["id"], first), (one["id"], "latest"), (one["id"], f"skver_{NEVER}"),
             (two["id"], "latest"), ("skill_x", "latest"), (two["id"], added["id"])]  # fmt: skip
-    assert api.read(find_many, refs) == {
+    found = api.read(find_many, refs)
+    assert {skill_id: msgspec.structs.replace(facts, bodies={}) for skill_id, facts in found.items()} == {
         one["id"]: Facts(one["id"], api.who.workspace_id, added["id"], frozenset({added["id"], first})),
         two["id"]: Facts(two["id"], api.who.workspace_id, two["latest_version_id"], frozenset()),
     }
     assert api.read(find_many, []) == {}
+
+
+def test_a_version_is_pinned_however_it_is_called(api: Api) -> None:
+    made = skill(api)
+    added = version(api, made)
+    newest, oldest = api.get(f"/v1/skills/{made['id']}/versions", headers=DATED).ok()["data"]
+    first = made["latest_version_id"]
+    refs = [(made["id"], "latest"), (made["id"], oldest["version"]), (made["id"], first)]
+    facts = api.read(find_many, refs)[made["id"]]
+    pins = [facts.pin(asked) for _, asked in refs]
+    assert [pin.version_id for pin in pins] == [added["id"], first, first]
+    assert {(pin.name, pin.description) for pin in pins} == {(added["name"], added["description"])}
+    assert api.read(find_many, [(made["id"], newest["version"])])[made["id"]].pin(newest["version"]) == pins[0]

@@ -1,18 +1,23 @@
 """Rounds of kill and restart of servers that fire schedules: the work behind ``test_crashes`` and ``prove_crash``.
 
 Real processes on a real database; only their clock is made up, sixty times as fast as the world's (``fast_server``), so
-that a schedule of every minute fires each second. A seed fixes when who is killed, stopped or made to kill itself, and
+that a schedule of every minute fires each second. They are forked off a process that has read the program's modules already
+and done nothing else, because reading them takes longer than a server lives here. A seed fixes when who is killed, stopped or made to kill itself, and
 where. In the end every occurrence must have exactly one run, whole, or be in exactly one counted lapse.
 """
 
 import asyncio
 import contextlib
+import multiprocessing
+import os
 import random
-import sys
+import signal
+import subprocess
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,8 +35,10 @@ from rota.store.db import open_db, sqlite_path
 from rota.store.tx import Query, Tx
 from tests.acceptance.server import KEY
 from tests.base.cron_oracle import instant, walk
+from tests.cli.process import environment
 from tests.crash import tables
 from tests.crash.rounds import House
+from tests.scheduler import fast_server
 from tests.scheduler.fast_server import PLACES
 from tests.scheduler.stock import ground, stock
 
@@ -63,16 +70,67 @@ class Toll:
     findings: list[str] = field(default_factory=list[str])
 
 
+_FORKS = multiprocessing.get_context("forkserver")
+
+
+def _serve(arguments: Sequence[str], variables: dict[str, str], log: Path, out: Any) -> None:
+    """In a process of its own: be ``rota serve``."""
+    os.environ.clear()
+    os.environ.update(variables)
+    with log.open("ab") as errors:
+        os.dup2(errors.fileno(), 2)
+    os.dup2(out.fileno(), 1)
+    fast_server.main(arguments)
+
+
+class Forked:
+    """A server's process, with as much of what a ``Popen`` can do as is asked for here."""
+
+    def __init__(self, arguments: Sequence[str], variables: dict[str, str], log: Path) -> None:
+        _FORKS.set_forkserver_preload(["tests.scheduler.fast_server"])
+        self.stdout, out = _FORKS.Pipe(duplex=False)
+        self._process = _FORKS.Process(target=_serve, args=(arguments, variables, log, out))
+        self._process.start()
+        out.close()
+        assert self._process.pid is not None
+        self.pid = self._process.pid
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if (code := self.poll()) is None:
+            raise subprocess.TimeoutExpired("rota serve", timeout or 0)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
 class Ticking(House):
     """A server whose clock runs fast."""
 
-    def __init__(self, folder: Path, url: str, since: int, plant: str | None) -> None:
-        fast = {"ROTA_FAST": f"{START} {since} {FACTOR}", "ROTA_LOG_LEVEL": "error"}
+    def __init__(self, folder: Path, url: str, since: int, plant: str | None, **variables: str) -> None:
+        fast = {"ROTA_FAST": f"{START} {since} {FACTOR}", "ROTA_LOG_LEVEL": "error", **variables}
         # Not the courier, who would carry the announcements off that are looked for in the end.
         super().__init__(
             folder, url, "--only", "scheduler", key=KEY, **fast, **({"ROTA_PLANT": plant} if plant else {})
         )
-        self._command = [sys.executable, "-m", "tests.scheduler.fast_server", *self._command[3:]]
+
+    def _launch(self, port: int) -> Any:
+        return Forked([*self._command[3:], "--port", str(port)], environment(**self._variables), self.log)
+
+    def freeze(self) -> None:
+        """Stop every thread of the process where it is; returns when it stands still."""
+        self.process.send_signal(signal.SIGSTOP)
+        stat = Path(f"/proc/{self.process.pid}/stat")
+        while stat.read_text().rpartition(")")[2].split()[0] != "T":
+            _wait(0.001)
 
     def start_with_fuse(self, place: str, number: int) -> None:
         """Start it so that it kills itself at a place."""
@@ -98,7 +156,7 @@ def rounds(folder: Path, url: str, kind: str, seed: int, kills: int, *, servers:
     with contextlib.ExitStack() as stack:
         crew = [stack.enter_context(Ticking(folder / str(number), url, since, plant)) for number in range(servers)]
         while toll.kills < kills:
-            _harm(chance.choice(crew), chance, toll)
+            _harm(crew, chance, toll)
         _settle(url)
     _judge(url, toll)
     if kind == "sqlite":
@@ -111,26 +169,40 @@ def _wait(seconds: float) -> None:
     threading.Event().wait(seconds)  # the instant of the harm is what is being tried out
 
 
-def _harm(server: Ticking, chance: random.Random, toll: Toll) -> None:
-    """Kill, stop, or let kill itself, then have it back."""
-    _wait(chance.uniform(0.05, 1.5))
-    if toll.servers > 1 and chance.random() < 0.25:
+def _harm(crew: Sequence[Ticking], chance: random.Random, toll: Toll) -> None:
+    """Stop one for a while; or kill some, let them kill themselves, then have them back."""
+    _wait(chance.uniform(0.02, 1.0))  # a minute of theirs
+    if len(crew) > 1 and chance.random() < 0.25:
+        server = chance.choice(crew)
         server.freeze()
         _wait(chance.choice([0.2, 1.0, 4.0]))
         server.thaw()
         toll.stops += 1
         return
-    server.kill()
-    toll.kills += 1
+    victims = chance.sample(crew, chance.randint(1, len(crew)))
+    for server in victims:
+        server.kill()
+    patience = 8.0 if len(crew) == 1 else 2.5  # among several the turn may be another's
+    with ThreadPoolExecutor(len(victims)) as pool:
+        ways = [(server, random.Random(chance.random()), patience) for server in victims]
+        for kills, at_places in pool.map(lambda way: _bring_back(*way), ways):
+            toll.kills += 1 + kills
+            toll.at_places += at_places
+
+
+def _bring_back(server: Ticking, chance: random.Random, patience: float) -> tuple[int, int]:
+    """Start a server, some times only for it to kill itself; how often it was killed, and how often by itself."""
+    kills = at_places = 0
     while chance.random() < 0.5:
         server.start_with_fuse(chance.choice(PLACES), chance.choice([1, 1, 2, 3]))
-        deadline = time.monotonic() + 8.0
+        deadline = time.monotonic() + patience
         while not server.is_dead and time.monotonic() < deadline:
             _wait(0.02)
-        toll.at_places += server.is_dead
-        toll.kills += 1
+        at_places += server.is_dead
+        kills += 1
         server.kill()
     server.start()
+    return kills, at_places
 
 
 async def _prepare(url: str) -> None:

@@ -119,6 +119,35 @@ def test_unpausing_behind_a_clock_that_was_set_back_fires_nothing_twice(api: Api
     assert len(check(api, deployment)) == 5
 
 
+def test_what_was_missed_ahead_of_a_clock_that_was_set_back_is_taken_back_when_a_paused_schedule_goes_on(
+    api: Api,
+) -> None:
+    deployment = api.deployment(schedule=EVERY_MINUTE)
+    live(api, 60)
+    api.clock.set(api.clock.now() + HOUR)
+    api.post(path(deployment, "pause")).ok()  # before anybody has looked what is due at that hour
+    assert scheduling(api, deployment)["missed"] == 60
+    api.clock.set(api.clock.now() - HOUR)
+    api.post(path(deployment, "unpause")).ok()
+    assert scheduling(api, deployment)["missed"] == 0
+    live(api, HOUR // SECOND + 60, stride=60)
+    assert len(check(api, deployment)) == 62
+    assert [kind for _, kind in occurrences(api, deployment, limit=1000)].count("missed") == 0
+
+
+def test_what_fired_before_the_clock_was_set_back_is_not_missed_when_its_schedule_is_stopped(api: Api) -> None:
+    deployment = api.deployment(schedule=EVERY_MINUTE)
+    live(api, 60)
+    api.clock.advance(seconds=2 * 3600)
+    live(api, 60)  # 12:01, 14:01 and 14:02 have fired
+    api.clock.set(START)
+    live(api, 5)
+    api.clock.set(START + 3 * MINUTE + 5 * SECOND)
+    api.post(path(deployment, "pause")).ok()
+    kinds = [each for each in occurrences(api, deployment) if each[0] < "13"]
+    assert kinds == [("12:03", "missed"), ("12:02", "missed"), ("12:01", "fired")]
+
+
 # Time zones
 
 BASIS = Query("As another edition left it.", "UPDATE installation SET value = :value WHERE key = 'schedule_basis'")
@@ -182,3 +211,18 @@ def test_a_schedule_from_before_there_was_anybody_to_fire_it_is_dated(api: Api) 
     api.post(path(paused, "unpause")).ok()
     api.tick(seconds=60)
     assert times(api, paused) == ["2026-03-03T12:02:00Z"]
+
+
+def test_a_sleep_after_a_step_back_is_dealt_with_in_a_few_batches(api: Api) -> None:
+    deployment = api.deployment(schedule=EVERY_MINUTE)
+    live(api, 60)
+    api.clock.set(START - DAY)
+    live(api, 60)
+    api.tick(seconds=10 * 3600)
+    assert scheduling(api, deployment)["missed"] == 599
+    assert api.read(lambda tx: tx.one(STRETCHES)) == (1,)
+    live(api, 14 * 3600 + 60, stride=3600)
+    check(api, deployment)
+
+
+STRETCHES = Query("How many stretches there are.", "SELECT count(*) FROM lapses")

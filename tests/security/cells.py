@@ -13,7 +13,7 @@ from rota.http import request as http_request
 from rota.http.app import _query
 from rota.http.route import Route
 from rota.resources.workspaces import keys
-from tests.security.makers import FILLERS, PREFIXES, ROUTES, Home, Params, Sent, noun_of, parents
+from tests.security.makers import FILLERS, PREFIXES, ROUTES, Home, Params, Sent, noun_of, parents, shift
 from tests.security.references import Place, body_places, plant, query_places
 from tests.security.world import Ask, World, header, nowhere
 
@@ -86,6 +86,7 @@ def cells(world: World, route: Route) -> Iterator[Cell]:
         return
     yield from controls(world, route)
     yield from credentials(world, route)
+    yield from workers(world, route)
     if route.parameters:
         yield from foreign_ids(world, route)
         yield from odd_ids(world, route)
@@ -107,8 +108,8 @@ def makeable(world: World, route: Route) -> bool:
     return not {*nouns, row_noun(route)} & set(world.missing)
 
 
-def own_key(home: Home, route: Route) -> tuple[tuple[str, str], ...]:
-    return header(home.key_for(route))
+def own_key(home: Home, route: Route, params: Params | None = None) -> tuple[tuple[str, str], ...]:
+    return header(home.key_for(route, params))
 
 
 def params_of(home: Home, route: Route) -> Params:
@@ -140,8 +141,9 @@ def pair(
 def controls(world: World, route: Route) -> Iterator[Cell]:
     """What must work, lest the rest prove nothing: the owner's own request, also with its own things in each place."""
     owner = world.owner
-    headers = own_key(owner, route)
-    own = Ask(route, owner.fresh_for(route), headers, owner.body(route))
+    things = owner.fresh_for(route)
+    headers = own_key(owner, route, things)
+    own = Ask(route, things, headers, owner.body(route))
     yield Cell(route.name, "one's own", "as it is", own, None, 200)
     for place in body_places(route):
         if place.noun in PREFIXES and place.noun not in world.missing:
@@ -160,33 +162,87 @@ def credentials(world: World, route: Route) -> Iterator[Cell]:
     sent = world.owner.body(route)
     for name, headers in world.bad.items():
         yield pair(route, "credential", name, 401, headers, there, absent(there), sent)
-    for name, headers in world.other_kinds.items():
-        yield pair(route, "credential", name, 404 if route.hidden else 401, headers, there, absent(there), sent)
-    if route.access == "workspace":
+    if route.access in ("workspace", "environment"):
         for name, home in (("the admin key", world.owner), ("a stranger's admin key", world.stranger)):
             yield pair(route, "credential", name, 403, header(home.admin), there, absent(there), sent)
-    if route.access == "admin":
+    if route.access in ("admin", "environment"):
         for name, home in (("a workspace key", world.owner), ("a sibling's key", world.sibling)):
             yield pair(route, "credential", name, 403, header(home.key), there, absent(there), sent)
+
+
+UNOPENED = {"nobody": 401, "scope": 403, "nothing": 404}
+LATE = {"environments.work.heartbeat": 412, "environments.work.stop": 409}
+"""What a worker is told that lost its item, where it is told so."""
+
+
+def workers(world: World, route: Route) -> Iterator[Cell]:
+    """The credentials of workers: what the table opens for them, of their own, and that nothing else is there for them."""
+    there, sent = params_of(world.owner, route), world.owner.body(route)
+
+    def shut(name: str, credential: str, expected: int, things: Params = there) -> Cell:
+        return pair(route, "worker", name, expected, header(credential), things, absent(things), sent)
+
+    shifts = {"a worker": world.shift, "a stranger's worker": world.stranger_shift}
+    if "environment" not in route.opens:
+        for name, each in shifts.items():
+            yield shut(f"{name}, by the environment's key", each.key, UNOPENED[route.unopened])
+    else:
+        # Where no environment is named there is the session's, or the workspace's thing.
+        foreign = 403 if "environment_id" in route.parameters else 404
+        own = at_work(world, route)
+        yield Cell(route.name, "worker", "the environment's key", Ask(route, own[0], header(own[1]), sent), None, 200)
+        yield shut("a stranger's environment key", world.stranger_shift.key, foreign)
+        if "skill_id" not in route.parameters:
+            yield shut("the key of another environment", world.colleague.key, foreign)
+    if "session" not in route.opens:
+        for name, each in shifts.items():
+            yield shut(f"{name}, by a sessions token", each.token, UNOPENED[route.unopened])
+    else:
+        own = at_work(world, route)
+        yield Cell(route.name, "worker", "its token", Ask(route, own[0], header(own[2]), sent), None, 200)
+        foreign = 403 if "environment_id" in route.parameters else 404
+        yield shut("a stranger's token", world.stranger_shift.token, foreign)
+        if "skill_id" not in route.parameters:
+            yield shut("the token of another session", world.colleague.token, foreign)
+        if "memory_store_id" in route.parameters:
+            reader = shift(world.owner, "read_only")
+            ask = Ask(route, reader.params_for(route), header(reader.token), sent)
+            yield Cell(route.name, "worker", "that may only read", ask, None, 403 if route.writes else 200)
+    if route.late:
+        ask = Ask(route, world.late.params_for(route), header(world.late.token), sent)
+        yield Cell(route.name, "worker", "that has lost its item", ask, None, LATE[route.name])
+    else:
+        yield shut("a worker that has lost its item", world.late.token, 401)
+
+
+def at_work(world: World, route: Route) -> tuple[Params, str, str]:
+    """Things that are a worker's for a route, its environment's key, and its token: of a new one where it uses them up."""
+    worker = shift(world.owner) if route.writes else world.shift
+    if route.name == "environments.work.ack":  # an item that nobody has acknowledged yet
+        params = world.owner.fresh("work", {"environment_id": worker.environment_id})
+        return params, worker.key, worker.token
+    return worker.params_for(route), worker.key, worker.token
 
 
 def attackers(world: World, route: Route) -> Iterator[tuple[str, Home, tuple[tuple[str, str], ...]]]:
     """Good credentials for the route, of somebody to whom the owner's things do not belong."""
     if route.access != "admin":
-        yield "a sibling", world.sibling, header(world.sibling.key)
-        yield "a stranger", world.stranger, header(world.stranger.key)
-        yield "a shut workspace", world.shut, header(world.shut.key)
-    if route.access != "workspace":
+        named = {"a sibling": world.sibling, "a stranger": world.stranger, "a shut workspace": world.shut}
+        for name, home in named.items():
+            yield name, home, header(home.key) if route.access != "environment" else own_key(home, route)
+    if route.access in ("organization", "admin"):
         yield "a stranger's admin", world.stranger, header(world.stranger.admin)
 
 
 def foreign_ids(world: World, route: Route) -> Iterator[Cell]:
     """Another tenant's ids in each path parameter, and the children of other parents."""
     theirs = params_of(world.owner, route)
+    by_environment = route.access == "environment"  # whose keys see that a path names another one, before all else
     for name, home, headers in attackers(world, route):
         expected = 400 if home is world.shut and route.writes else 404
         sent = home.body(route)
-        yield pair(route, "foreign id", f"{name}", expected, headers, theirs, absent(theirs), sent)
+        foreign = 403 if by_environment else expected
+        yield pair(route, "foreign id", f"{name}", foreign, headers, theirs, absent(theirs), sent)
         if route.body is not None:
             bad = Sent.json({"no such field": 1})
             yield pair(
@@ -197,11 +253,15 @@ def foreign_ids(world: World, route: Route) -> Iterator[Cell]:
             for parameter in theirs:
                 mixed = own | {parameter: theirs[parameter]}
                 detail = f"{name}, only {parameter} foreign"
-                yield pair(route, "foreign id", detail, expected, headers, mixed, absent(mixed, [parameter]), sent)
+                apart = 403 if by_environment and parameter == "environment_id" else expected
+                yield pair(route, "foreign id", detail, apart, headers, mixed, absent(mixed, [parameter]), sent)
     if route.access != "admin":
-        old = (*header(world.sibling.key), ("anthropic-beta", OLD_CLIENT))
+        old = (*own_key(world.sibling, route), ("anthropic-beta", OLD_CLIENT))
+        if route.access == "organization":
+            old = (*header(world.sibling.key), ("anthropic-beta", OLD_CLIENT))
         sent = world.sibling.body(route)
         expected = None if "version" in theirs else 404  # which is a number there, and an id is no number
+        expected = 403 if by_environment else expected
         yield pair(route, "foreign id", "a sibling, as an old client", expected, old, theirs, absent(theirs), sent)
     if len(theirs) > 1:
         last = list(theirs)[-1]
@@ -217,17 +277,19 @@ def odd_ids(world: World, route: Route) -> Iterator[Cell]:
     headers, sent = own_key(world.owner, route), world.owner.body(route)
     for parameter in own:
         not_there = absent(own, [parameter])
+        expected = 403 if route.access == "environment" and parameter == "environment_id" else 404
         for noun in PREFIXES:
             if noun != noun_of(parameter) and noun not in world.missing:
                 there = own | {parameter: world.owner.real(noun)}
-                yield pair(route, "another type", f"{parameter} is of {noun}", 404, headers, there, not_there, sent)
+                detail = f"{parameter} is of {noun}"
+                yield pair(route, "another type", detail, expected, headers, there, not_there, sent)
         for name, text in MALFORMED.items():
             there = own | {parameter: text}
             if (by_shape := BY_SHAPE.get((noun_of(parameter), name))) is not None:
                 detail, probe = f"{parameter} is {name}", Ask(route, there, headers, sent)
                 yield Cell(route.name, "malformed id", detail, probe, None, by_shape[0])
                 continue
-            cell = pair(route, "malformed id", f"{parameter} is {name}", 404, headers, there, not_there, sent)
+            cell = pair(route, "malformed id", f"{parameter} is {name}", expected, headers, there, not_there, sent)
             shown = text.replace("\0", "\ufffd")
             yield replace(cell, probe=replace(cell.probe, hide=(shown, *cell.probe.hide)))
 
@@ -238,9 +300,12 @@ def shut_doors(world: World, route: Route) -> Iterator[Cell]:
         there, sent = params_of(home, route), home.body(route)
         if route.access == "admin" and home is world.shut:
             continue  # the organization's own affair
-        headers = header(home.admin if route.access == "admin" else home.key)
+        headers = header(home.admin) if route.access == "admin" else header(home.key)
+        if route.access == "environment":
+            headers = own_key(home, route)
         if route.writes:
-            yield pair(route, "only reading", name, 400, headers, there, absent(there), sent)
+            names = [name for name in there if name != "environment_id" or route.access != "environment"]
+            yield pair(route, "only reading", name, 400, headers, there, absent(there, names), sent)
         else:
             expected = CLOSED.get(route.name, 200) if home is world.shut else 200
             yield Cell(route.name, "only reading", name, Ask(route, there, headers, sent), None, expected)
@@ -255,7 +320,8 @@ def workspace_headers(world: World, route: Route) -> Iterator[Cell]:
         asked, unknown = world.owner.workspace_id, nowhere(world.owner.workspace_id)
 
         def ask(workspace_id: str, home: Home = home, own: Params = own, sent: Sent = sent) -> Ask:
-            headers = (*header(home.key), ("anthropic-workspace-id", workspace_id))
+            key = own_key(home, route) if route.access == "environment" else header(home.key)
+            headers = (*key, ("anthropic-workspace-id", workspace_id))
             return Ask(route, own, headers, sent, hide=(workspace_id,))
 
         yield Cell(route.name, "workspace header", name, ask(asked), ask(unknown), 404)
@@ -330,7 +396,7 @@ def cursors(world: World, route: Route) -> Iterator[Cell]:
     altered = good[:-1] + ("A" if good[-1] != "A" else "B")
 
     def cell(detail: str, home: Home, params: Params, page: str, expected: int | None = 400) -> Cell:
-        headers = own_key(home, route)
+        headers = own_key(home, route, params)
         probe = Ask(route, params, headers, query=(("page", page), ("limit", 1)))
         reference = replace(probe, query=(("page", "page_nonsense"), ("limit", 1)))
         return Cell(route.name, "cursor", detail, probe, reference, expected)
@@ -347,7 +413,7 @@ def cursors(world: World, route: Route) -> Iterator[Cell]:
             page = cursor(world, owner, other, params_of(owner, other))
             yield cell(f"of {other.name}", owner, theirs, page)
     if theirs:
-        another = owner.fresh(noun_of(route.parameters[-1]))
+        another = owner.fresh_for(route)
         yield cell("of another parent", owner, another, good)
 
 

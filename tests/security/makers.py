@@ -6,6 +6,7 @@ say more, ``FILLERS`` what makes rows in lists whose rows have no path of their 
 """
 
 import json
+from base64 import urlsafe_b64decode
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
@@ -15,9 +16,12 @@ from urllib.parse import quote
 from msgspec.structs import replace
 
 from rota import api as table
+from rota.base import ids
 from rota.http.route import Route
 from rota.resources.files import sql as files_sql
 from rota.resources.sessions import sql as sessions_sql
+from rota.resources.work import sql as work_sql
+from rota.resources.work import wants
 from rota.resources.workspaces import keys
 from rota.store.tx import Query, Tx
 from tests.api import HELLO, KEY, Api, Response
@@ -95,6 +99,7 @@ class Home:
     key: str
     admin: str
     _one: dict[str, Params] = field(default_factory=dict[str, Params])
+    _environment_keys: dict[str, str] = field(default_factory=dict[str, str])
 
     def __post_init__(self) -> None:
         self.forget()
@@ -103,13 +108,27 @@ class Home:
         """Make everything anew from now on."""
         self._one = {"workspace": {"workspace_id": self.workspace_id}}
 
-    def key_for(self, route: Route) -> str:
-        """The key that opens all of this organization that the route is about."""
+    def key_for(self, route: Route, params: Params | None = None) -> str:
+        """The key that opens all of this organization that the route is about; where that is one environment's affair, the
+        environment that is named, or its own for the route."""
+        if route.access == "environment":
+            return self.environment_key((self.params_for(route) if params is None else params)["environment_id"])
         return self.key if route.access == "workspace" else self.admin
+
+    def environment_key(self, environment_id: str) -> str:
+        """The key of an environment: always the same one. Whether there is such an environment, nobody asks here."""
+        if environment_id not in self._environment_keys:
+
+            def make(tx: Tx) -> str:
+                where = {"workspace_id": self.workspace_id, "environment_id": environment_id}
+                return keys.create(tx, self.organization_id, **where).key
+
+            self._environment_keys[environment_id] = self.api.write(make)
+        return self._environment_keys[environment_id]
 
     def ask(self, route: Route, params: Params, sent: Sent | None = None, **more: Any) -> Response:
         """A request for a route with the key that it wants; with a body that it takes, unless one is given."""
-        more.setdefault("key", self.key_for(route))
+        more.setdefault("key", self.key_for(route, params))
         sent = sent or self.body(route)
         headers = dict(sent.headers) | more.pop("headers", {})
         path = fill_path(route.path, params)
@@ -176,6 +195,69 @@ def _post(home: Home, prefix: str, above: Params) -> str:
 Maker: TypeAlias = Callable[[Home, str, Params], str]
 
 
+@dataclass(frozen=True)
+class Shift:
+    """A worker that has an item of work in hand: its environment's key, its sessions token, and what these are about."""
+
+    home: Home
+    environment_id: str
+    session_id: str
+    work_id: str
+    memory_store_id: str
+    key: str
+    token: str
+
+    def params_for(self, route: Route) -> Params:
+        """The path parameters that lead to what is this worker's for a route; what belongs to no session, the workspace's."""
+        found: Params = {}
+        for name in route.parameters:
+            own = getattr(self, name, None)
+            found[name] = own or self.home.fresh(noun_of(name), found if parents(noun_of(name)) else None)[name]
+        return found
+
+
+def shift(home: Home, access: str = "read_write") -> Shift:
+    """A worker of a new environment that has begun to serve a new session."""
+    environment = _office(home)["environment_id"]
+    store = home.fresh("memory_store")["memory_store_id"]
+    resource = {"type": "memory_store", "memory_store_id": store, "access": access}
+    agent = home.real("agent")
+    body = {"agent": agent, "environment_id": environment, "initial_events": HELLO, "resources": [resource]}
+    session = home.ask(ROUTE["sessions.create"], {}, Sent.json(body)).ok()["id"]
+    item = home.ask(ROUTE["environments.work.poll"], {"environment_id": environment}).ok()
+    token = json.loads(urlsafe_b64decode(item["secret"]))["sessions_token"]
+    made = Shift(home, environment, session, item["id"], store, home.environment_key(environment), token)
+    home.ask(ROUTE["environments.work.ack"], made.params_for(ROUTE["environments.work.ack"])).ok()
+    return made
+
+
+def _office(home: Home) -> Params:
+    """A self-hosted environment."""
+    body = Sent.json({"name": _named(), "config": {"type": "self_hosted"}})
+    return {"environment_id": home.ask(ROUTE["environments.create"], {}, body).ok()["id"]}
+
+
+def _work(home: Home, _prefix: str, above: Params) -> str:
+    """An item in an environment's queue, of a session that nobody has seen."""
+    environment_id = above["environment_id"]
+
+    def make(tx: Tx) -> str:
+        session_id = ids.new(ids.SESSION)
+        wants.want(tx, [wants.Want(home.workspace_id, environment_id, session_id)])
+        row = tx.one(work_sql.LIVE, session_id=session_id)
+        assert row is not None
+        return row[0]
+
+    return home.api.write(make)
+
+
+def _taken_work(home: Home) -> Params:
+    """An item whose lease somebody has."""
+    params = home.fresh("work")
+    home.ask(ROUTE["environments.work.ack"], params).ok()
+    return params
+
+
 def _api_key(home: Home, _prefix: str, _above: Params) -> str:
     def make(tx: Tx) -> str:
         return keys.create(tx, home.organization_id, workspace_id=home.workspace_id).id
@@ -224,6 +306,7 @@ MAKERS: dict[str, Maker] = {
     "memory_version": _memory_version,
     "resource": _resource,
     "thread": _thread,
+    "work": _work,
 }
 """Nouns whose things come about otherwise than by a POST on their collection."""
 
@@ -269,6 +352,10 @@ def _child(home: Home) -> Params:
 
 
 THINGS: dict[str, Callable[[Home], Params]] = {
+    "environments.work.heartbeat": _taken_work,
+    "environments.work.list": _office,
+    "environments.work.poll": _office,
+    "environments.work.stats": _office,
     "files.download": _output,
     "sessions.resources.delete": _mounted_file,
     "sessions.threads.archive": _child,

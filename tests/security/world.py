@@ -12,10 +12,14 @@ from typing import Any
 from unittest.mock import patch
 
 import msgspec
+from msgspec.structs import replace
 
 from rota.base import ids
 from rota.base.clock import HandClock
 from rota.http.route import Route
+from rota.resources.sessions import sql as sessions_sql
+from rota.resources.work import items
+from rota.resources.work import sql as work_sql
 from rota.resources.workspaces import actions as workspaces
 from rota.resources.workspaces import keys, sql
 from rota.resources.workspaces.wire import CreateWorkspace
@@ -23,8 +27,21 @@ from rota.store.postgres import PostgresTx
 from rota.store.sqlite import SqliteTx
 from rota.store.tx import Insert, Query, Tx
 from tests.api import KEY, Api
-from tests.security.makers import NO_BODY, PREFIXES, ROUTE, THINGS, Home, Params, Sent, fill_path
+from tests.security.makers import (
+    NO_BODY,
+    PREFIXES,
+    ROUTE,
+    THINGS,
+    Home,
+    Params,
+    Sent,
+    Shift,
+    fill_path,
+    shift,
+)
 
+_APART = (sql.ADMIT, work_sql.ADMIT, sessions_sql.STATE)
+"""What is no part of a request: whom the server remembers is not looked up again, and streams look when they are rung."""
 _OURS = re.compile(r"\b[a-z]+_01[0-9A-HJ-Za-z]{22}\b")
 _UUID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 _NAME = re.compile(r"\bthing-\d{6}\b")
@@ -65,7 +82,7 @@ def traced() -> Iterator[list[str]]:
         original = getattr(kind, name)
 
         def call(tx: Any, query: Query | Insert, *args: Any, **parameters: Any) -> Any:
-            if query is not sql.ADMIT:  # whom the server remembers is not looked up again
+            if query not in _APART:
                 seen.append(query.sqlite)
             return original(tx, query, *args, **parameters)
 
@@ -120,12 +137,10 @@ class World:
         api.write(workspaces.set_disabled, self.stopped.organization_id, True)
         api.post(f"/v1/organizations/workspaces/{self.shut.workspace_id}/archive", key=self.owner.admin).ok()
         self.bad = self._bad_credentials()
-        self.other_kinds = {
-            "an environment key": header(self._key(self.owner, environment_id=self.owner.real("environment"))),
-            "a stranger's environment key": header(
-                self._key(self.stranger, environment_id=self.stranger.real("environment"))
-            ),
-        }
+        self.shift, self.colleague = shift(self.owner), shift(self.owner)
+        """Two workers of the owner's, each with its own environment, session and memory store."""
+        self.stranger_shift = shift(self.stranger)
+        self.late = self._late()
         self.remember()
 
     def _workspace(self, name: str) -> Home:
@@ -143,12 +158,6 @@ class World:
             made = workspaces.make(tx, name)
             key = keys.create(tx, made.id, workspace_id=made.default_workspace_id).key
             return Home(self.api, made.id, made.default_workspace_id, key, keys.create(tx, made.id).key)
-
-        return self.api.write(make)
-
-    def _key(self, home: Home, **more: Any) -> str:
-        def make(tx: Tx) -> str:
-            return keys.create(tx, home.organization_id, workspace_id=home.workspace_id, **more).key
 
         return self.api.write(make)
 
@@ -195,11 +204,24 @@ class World:
         bad["two different good keys"] = (*header(KEY), ("authorization", f"Bearer {good.key}"))
         return bad
 
+    def _late(self) -> Shift:
+        """A worker that has lost its item."""
+        late = shift(self.owner)
+
+        def lose(tx: Tx) -> None:
+            row = tx.one(work_sql.LIVE, session_id=late.session_id)
+            assert row is not None
+            item = items.as_of(row, tx.now)
+            items.save(tx, [replace(item, body=replace(item.body, round=item.body.round + 1))])
+
+        self.api.write(lose)
+        return late
+
     def remember(self) -> None:
         """Let the server look up once what it remembers, so that from now on a look-up is no part of what differs."""
         homes = (self.owner, self.sibling, self.stranger, self.shut, self.stopped)
         credentials = [header(key) for home in homes for key in (home.key, home.admin)]
-        for headers in [*credentials, *self.other_kinds.values(), *self.bad.values()]:
+        for headers in [*credentials, *self.bad.values()]:
             self.api.get("/v1/organizations/me", key=None, headers=dict(headers))
         for home in homes:  # agents' versions are remembered by the process once they are read
             for route in (ROUTE["sessions.retrieve"], ROUTE["deployments.run"]):

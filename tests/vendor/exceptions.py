@@ -87,6 +87,11 @@ def _use_every_server(request: Request) -> None:
     request.body["tools"] = [*request.body["tools"], *tools]
 
 
+def _with_few_packages(request: Request) -> None:
+    packages = {**request.body["config"]["packages"], "apt": [], "cargo": [], "gem": [], "go": []}
+    request.body["config"] = {**request.body["config"], "packages": packages}
+
+
 def _in_time(request: Request) -> None:
     request.body["auth"] = {**request.body["auth"], "expires_at": "2119-12-27T18:11:19.117Z"}
 
@@ -122,6 +127,11 @@ _ARCHIVED_ALONE = Step(
     "a status together with archived ones",
     r"include_archived: cannot be set together with status",
     _without("include_archived"),
+)
+_NO_SUCH_PACKAGES = Step(
+    "packages of managers that this server does not have",
+    r"config\.packages\.apt: not supported by this server",
+    _with_few_packages,
 )
 _NULL_DESCRIPTION = Step(
     "an environment's description, which is null since",
@@ -215,6 +225,7 @@ CASES = (
     Case(r"beta/test_deployments.py" + _LIST, (_NO_LIMIT, _NO_CURSOR, _ARCHIVED_ALONE)),
     Case(r"beta/test_deployments.py::test_method_create_with_all_params", (_REAL_VERSION,), _NEWEST),
     Case(r"beta/test_environments.py" + _LIST, (_NO_CURSOR,)),
+    Case(r"beta/test_environments.py::test_method_(create|update)_with_all_params", (_NO_SUCH_PACKAGES,)),
     Case(r"beta/test_environments.py::test_(?!path)\w+_create", (_NULL_DESCRIPTION,), _OLDEST),
     Case(r"beta/test_files.py" + _LIST, (_NO_SCOPE, _ONE_WAY, _NO_NEIGHBOUR), _OLDEST),
     Case(r"beta/test_files.py" + _LIST, (_NO_SCOPE, _IDS_ALONE, _NO_CURSOR)),

@@ -52,7 +52,6 @@ def mend(tx: Tx, policy: Policy, deployment_ids: Sequence[str]) -> int:
         if status != "active":
             schedules.stop(tx, [deployment_id])
         elif not accounted_at or accounted_at > tx.now + SECOND:
-            _take_back(tx, deployment_id)
             schedules.begin(tx, deployment_id, schedule, policy.timing)
         else:
             due_at = schedules.following(schedule, accounted_at)
@@ -82,25 +81,15 @@ def _right(row: Row, now: int, policy: Policy) -> bool:
     deployment_id, status, fire_at, due_at, accounted_at, stalled_at, *_ = row
     if status != "active":
         return due_at is None
-    if not accounted_at or accounted_at > now + SECOND:
-        return False
     try:
         schedule = _schedule(row)
         expected = schedules.following(schedule, accounted_at)
-    except Exception:  # one that cannot be read keeps its dates, and the fire records what is wrong with it
+    except (
+        Exception
+    ):  # one that cannot be read keeps its dates and holds up nobody; the fire records what is wrong with it
         return True
+    if not accounted_at or accounted_at > now + SECOND:
+        return False
     if due_at != expected or expected is None:
         return due_at is expected
     return stalled_at is not None or fire_at == schedules.moment(policy.timing, deployment_id, schedule, expected)
-
-
-def _take_back(tx: Tx, deployment_id: str) -> None:
-    """Lapses that lie ahead of a clock that was set back have not happened yet."""
-    for first_at, last_at, expression, timezone in tx.all(sql.LAPSES_AHEAD, id=deployment_id, now=tx.now):
-        schedule = Cron(type="cron", expression=expression, timezone=timezone)
-        kept = schedules.last_until(schedule, first_at - 1, tx.now)
-        if kept is None:
-            tx.run(sql.DROP_LAPSE, id=deployment_id, last_at=last_at)
-        else:
-            count = schedules.count(schedule, first_at - 1, kept)
-            tx.run(sql.SHORTEN_LAPSE, id=deployment_id, last_at=last_at, new_last_at=kept, count=count)

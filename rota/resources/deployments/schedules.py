@@ -49,6 +49,8 @@ def begin(tx: Tx, deployment_id: str, schedule: Cron, timing: Timing, *, new: bo
     """Let a schedule be due at its occurrences after now. ``new``: the deployment was only now made."""
     due_at = following(schedule, tx.now)
     last = None if new else tx.one(sql.LAST_SCHEDULED, id=deployment_id, now=tx.now)
+    if not new:
+        _take_back(tx, deployment_id)
     tx.run(
         sql.BEGIN_SCHEDULE,
         id=deployment_id,
@@ -65,9 +67,9 @@ def begin(tx: Tx, deployment_id: str, schedule: Cron, timing: Timing, *, new: bo
 def stop(tx: Tx, deployment_ids: Sequence[str]) -> None:
     """Let nothing be due any more: paused, archived, cleared, or about to be replaced. Called before that is written."""
     lapses: list[Lapse] = []
-    for deployment_id, due_at, *text in tx.all(sql.OVERDUE, ids=deployment_ids, now=tx.now):
+    for deployment_id, due_at, rewound_at, *text in tx.all(sql.OVERDUE, ids=deployment_ids, now=tx.now):
         if (schedule := sql.schedule_of(*text)) is not None:
-            lapses.append(stretch(deployment_id, schedule, "missed", "superseded", due_at, tx.now))
+            lapses += overtaken(tx, deployment_id, schedule, due_at, rewound_at)
     tx.insert(sql.KEEP_LAPSES, [lapse.row(tx.now) for lapse in lapses])
     tx.run(sql.STOP_SCHEDULES, ids=deployment_ids, now=tx.now)
 
@@ -81,6 +83,21 @@ def put(tx: Tx, deployment_id: str, schedule: Cron | None) -> None:
 def hold(tx: Tx, deployment_id: str) -> None:
     """Change a deployment in another respect than its schedule: no fire may come between the old and the new."""
     tx.run(sql.HOLD_SCHEDULES, ids=[deployment_id])
+
+
+def overtaken(tx: Tx, deployment_id: str, schedule: Cron, first_at: int, rewound_at: int | None) -> list[Lapse]:
+    """What a change overtakes of the occurrences from ``first_at`` to now: all but those that have a run already, which can
+    only be when the clock was set back."""
+    fired: list[int] = []
+    if rewound_at is not None and first_at <= rewound_at:
+        fired = sorted(row[1] for row in tx.all(sql.FIRED, ids=[deployment_id], since=first_at, until=tx.now))
+    lapses: list[Lapse] = []
+    start: int | None = first_at
+    for until, occurrence in [*((each - 1, each) for each in fired), (tx.now, None)]:
+        if start is not None and start <= until:
+            lapses.append(stretch(deployment_id, schedule, "missed", "superseded", start, until))
+        start = None if occurrence is None else following(schedule, occurrence)
+    return lapses
 
 
 def stretch(deployment_id: str, schedule: Cron, kind: Kind, reason: Reason, first_at: int, until: int) -> Lapse:
@@ -118,6 +135,18 @@ def last_until(schedule: Cron, after: int, until: int) -> int | None:
 def count(schedule: Cron, after: int, until: int) -> int:
     """How many occurrences there are after one instant and at or before another."""
     return cron.count(*_read(schedule.expression, schedule.timezone), after, until)
+
+
+def _take_back(tx: Tx, deployment_id: str) -> None:
+    """Lapses that lie ahead of a clock that was set back have not happened yet."""
+    for first_at, last_at, expression, timezone in tx.all(sql.LAPSES_AHEAD, id=deployment_id, now=tx.now):
+        schedule = Cron(type="cron", expression=expression, timezone=timezone)
+        kept = last_until(schedule, first_at - 1, tx.now)
+        if kept is None:
+            tx.run(sql.DROP_LAPSE, id=deployment_id, last_at=last_at)
+        else:
+            shorter = count(schedule, first_at - 1, kept)
+            tx.run(sql.SHORTEN_LAPSE, id=deployment_id, last_at=last_at, new_last_at=kept, count=shorter)
 
 
 @lru_cache(16384)

@@ -58,10 +58,9 @@ UPDATE = Query(
        paused_error = :paused_error, agent_id = :agent_id, agent_version = :agent_version,
        environment_id = :environment_id, scheduled = :scheduled, body = :body WHERE id = :id""",
 )
-ARCHIVE_PINNED = Query(
-    "Archive the live deployments of an agent, at the instant at which the agent is.",
-    """UPDATE deployments SET archived_at = :now, updated_at = :now, status = 'active', paused_error = NULL
-       WHERE agent_id = :agent_id AND archived_at IS NULL RETURNING id""",
+PINNED = Query(
+    "The live deployments of an agent.",
+    "SELECT id FROM deployments WHERE agent_id = :agent_id AND archived_at IS NULL",
 )
 COUNT_SCHEDULED = Query(
     "How many live deployments of an organization have a schedule, besides this one.",
@@ -119,7 +118,7 @@ HOLD_SCHEDULES = Query(
 )
 OVERDUE = Query(
     "Which of these have an occurrence due that has not been dealt with.",
-    """SELECT deployment_id, due_at, expression, timezone FROM schedules
+    """SELECT deployment_id, due_at, rewound_at, expression, timezone FROM schedules
        WHERE deployment_id = ANY(:ids) AND due_at <= :now""",
 )
 STOP_SCHEDULES = Query(
@@ -151,9 +150,9 @@ WITH_SESSION_RUNNING = Query(
        WHERE deployment_id = ANY(:ids) AND status IN ('running', 'rescheduling')""",
 )
 FIRED = Query(
-    "Occurrences of some deployments that have a run, from an instant on.",
+    "Occurrences of some deployments that have a run, from one instant to another.",
     """SELECT deployment_id, scheduled_at FROM deployment_runs
-       WHERE deployment_id = ANY(:ids) AND scheduled_at IS NOT NULL AND scheduled_at >= :since""",
+       WHERE deployment_id = ANY(:ids) AND scheduled_at IS NOT NULL AND scheduled_at >= :since AND scheduled_at <= :until""",
 )
 PASS_OVER = Query(
     "Let a schedule see that it is due at occurrences that have a run.",

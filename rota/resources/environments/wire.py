@@ -196,6 +196,12 @@ def _networking(given: UnrestrictedIn | LimitedIn | None, stored: Unrestricted |
 def _packages(given: PackagesIn | None, stored: Packages) -> Packages:
     if given is None:
         return stored
+    for name in ("apt", "cargo", "gem", "go"):
+        if getattr(given, name):
+            raise InvalidRequest(
+                f"config.packages.{name}: not supported by this server; it installs pip and npm packages, and what else the "
+                "sandbox should have belongs on the server's own machine"
+            )
     return Packages(**_merged(given, stored, "apt", "cargo", "gem", "go", "npm", "pip"))
 
 

@@ -167,4 +167,5 @@ def delete(tx: Tx, who: Who, file_id: str) -> FileDeleted:
 def delete_scoped(tx: Tx, session_id: str) -> None:
     """Remove the files of a session."""
     own = [row[0] for row in tx.all(sql.DELETE_SCOPED, scope_id=session_id)]
+    tx.run(sql.FORGET_ALL_OUTPUTS, session_id=session_id)
     content.let_go(tx, [*own, *content.let_go_of(tx, session_id)])

@@ -63,7 +63,7 @@ ROUTES = [
     ),
     Route(
         "GET", "/v1/files/{file_id}/content", "files.download", "Download a file that an agent wrote", download, bytes,
-        hidden=True,
+        unopened="nothing",
     ),
     Route(
         "DELETE", "/v1/files/{file_id}", "files.delete", "Delete a file", delete, wire.FileDeleted, writes=True,

@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct
 from rota.base.clock import to_datetime, to_datetime_or_none
 from rota.base.wire import encode
 from rota.resources.files.wire import File, Scope
-from rota.store.tx import Insert, Listing, Query, Row
+from rota.store.tx import Insert, Listing, Query, Row, Update
 
 _COLUMNS = "id, created_at, expires_at, scope_id, body"
 
@@ -120,6 +120,40 @@ DROP_SETS = Query(
 DROP_SET_BLOBS = Query(
     "What was in sets that have been forgotten.",
     "DELETE FROM file_set_blobs WHERE set_id = ANY(:ids) RETURNING location",
+)
+OUTPUTS = Query(
+    "What has been published of a session's outputs, the oldest first.",
+    """SELECT path, file_id, published_at, size, digest, mark FROM session_outputs WHERE session_id = :session_id
+       ORDER BY published_at, path""",
+)
+KEEP_OUTPUTS = Insert(
+    "Note what outputs were published as; what was noted of the same path before is forgotten.",
+    "session_outputs",
+    {
+        "session_id": "text",
+        "path": "text",
+        "file_id": "text",
+        "published_at": "bigint",
+        "size": "bigint",
+        "digest": "text",
+        "mark": "text",
+    },
+    suffix="""ON CONFLICT (session_id, path) DO UPDATE SET file_id = excluded.file_id, published_at = excluded.published_at,
+              size = excluded.size, digest = excluded.digest, mark = excluded.mark""",
+)
+MARK_OUTPUTS = Update(
+    "Note what outputs look like whose bytes are as they were.",
+    """UPDATE session_outputs SET mark = v.mark
+       WHERE session_outputs.session_id = v.session_id AND session_outputs.path = v.path""",
+    {"mark": "text", "session_id": "text", "path": "text"},
+)
+FORGET_OUTPUTS = Query(
+    "Forget some of a session's outputs.",
+    "DELETE FROM session_outputs WHERE session_id = :session_id AND path = ANY(:paths)",
+)
+FORGET_ALL_OUTPUTS = Query("Forget a session's outputs.", "DELETE FROM session_outputs WHERE session_id = :session_id")
+DELETE_MANY = Query(
+    "Remove files of a session by id.", "DELETE FROM files WHERE id = ANY(:ids) AND scope_id = :scope_id RETURNING blob"
 )
 USAGE = Query(
     "Bytes that a workspace keeps; asked only while there is a limit.",

@@ -130,8 +130,9 @@ def archived(memory_store_id: str) -> InvalidRequest:
 
 
 def _row(tx: Tx, who: Who, memory_store_id: str) -> Row:
+    """The store's row; a sessions token finds those that are attached to its session."""
     row = tx.one(sql.GET, id=memory_store_id, workspace_id=who.workspace_id)
-    if row is None:
+    if row is None or (who.session_id is not None and memory_store_id not in who.memory_stores):
         raise missing(memory_store_id)
     return row
 

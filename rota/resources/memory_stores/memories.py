@@ -8,12 +8,13 @@ the store nor that of a folder is ever held in memory.
 import re
 from collections.abc import Iterator
 
-from rota.base.errors import InvalidRequest
+from rota.base.errors import Forbidden, InvalidRequest
 from rota.base.page import Position
 from rota.base.who import Who
 from rota.resources.memory_stores import actions, changes, paths, sql
 from rota.resources.memory_stores.changes import Change, Create, Deed, Delete, Update
 from rota.resources.memory_stores.wire import (
+    Actor,
     ApiActor,
     CreateMemory,
     DeleteMemory,
@@ -21,6 +22,7 @@ from rota.resources.memory_stores.wire import (
     ListMemories,
     Memory,
     MemoryPrefix,
+    SessionActor,
     UpdateMemory,
     View,
 )
@@ -55,8 +57,17 @@ def deletion(memory_id: str, query: DeleteMemory) -> Delete:
 
 
 def by(who: Who, memory_store_id: str, deed: Deed, most: int, view: View | None = None) -> Change:
-    """A change that a caller of the API makes; its outcome is basic unless another view is asked for."""
-    return Change(who.workspace_id, memory_store_id, ApiActor(who.key_id), deed, most, view == "full")
+    """A change that a caller of the API makes; its outcome is basic unless another view is asked for. A worker makes it for
+    its session: NotFound or Forbidden for a store that this has not, or may only read."""
+    actor: Actor = ApiActor(who.key_id)
+    if who.session_id is not None:
+        actor = SessionActor(who.session_id)
+        access = who.memory_stores.get(memory_store_id)
+        if access is None:
+            raise actions.missing(memory_store_id)
+        if access == "read_only":
+            raise Forbidden(f"memory store {memory_store_id} is attached to the session for reading only")
+    return Change(who.workspace_id, memory_store_id, actor, deed, most, view == "full")
 
 
 def get(tx: Tx, who: Who, memory_store_id: str, memory_id: str, view: View | None) -> Memory:

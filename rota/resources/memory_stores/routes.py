@@ -88,6 +88,8 @@ async def _change(req: Request, deed: Deed) -> Any:
 _route = partial(Route, dialect="proto")
 _STORE = "/v1/memory_stores/{memory_store_id}"
 _MEMORY = f"{_STORE}/memories/{{memory_id}}"
+_WORKERS = ("session",)
+"""What a worker needs to keep the attached stores on its disk in step (contract, environment key)."""
 _VERSION = f"{_STORE}/memory_versions/{{memory_version_id}}"
 
 ROUTES = [
@@ -99,7 +101,7 @@ ROUTES = [
         "GET", "/v1/memory_stores", "memory_stores.list", "List memory stores, newest first", list_,
         wire.MemoryStore, query=wire.ListMemoryStores, paged=True,
     ),
-    _route("GET", _STORE, "memory_stores.retrieve", "Retrieve a memory store", retrieve, wire.MemoryStore),
+    _route("GET", _STORE, "memory_stores.retrieve", "Retrieve a memory store", retrieve, wire.MemoryStore, opens=_WORKERS),
     _route(
         "POST", _STORE, "memory_stores.update", "Update a memory store", update,
         wire.MemoryStore, body=wire.UpdateMemoryStore, writes=True,
@@ -115,32 +117,34 @@ ROUTES = [
     _route(
         "POST", f"{_STORE}/memories", "memory_stores.memories.create", "Create a memory", create_memory,
         wire.Memory, body=wire.CreateMemory, query=wire.ShowMemory, writes=True, creates=True,
+        opens=_WORKERS,
     ),
     _route(
         "GET", f"{_STORE}/memories", "memory_stores.memories.list",
         "List memories, newest first, or what is in one folder", list_memories,
-        wire.ListItem, query=wire.ListMemories, paged=True, beside=("prefixes",),
+        wire.ListItem, query=wire.ListMemories, paged=True, beside=("prefixes",), opens=_WORKERS,
     ),
     _route(
         "GET", _MEMORY, "memory_stores.memories.retrieve", "Retrieve a memory", retrieve_memory,
-        wire.Memory, query=wire.ShowMemory,
+        wire.Memory, query=wire.ShowMemory, opens=_WORKERS,
     ),
     _route(
         "POST", _MEMORY, "memory_stores.memories.update", "Update a memory", update_memory,
         wire.Memory, body=wire.UpdateMemory, query=wire.ShowMemory, writes=True, also=("PATCH",),
+        opens=_WORKERS,
     ),
     _route(
         "DELETE", _MEMORY, "memory_stores.memories.delete", "Delete a memory", delete_memory,
-        wire.MemoryDeleted, query=wire.DeleteMemory, writes=True,
+        wire.MemoryDeleted, query=wire.DeleteMemory, writes=True, opens=_WORKERS,
     ),
     _route(
         "GET", f"{_STORE}/memory_versions", "memory_stores.memory_versions.list",
         "List versions of memories, newest first", list_versions,
-        wire.MemoryVersion, query=wire.ListVersions, paged=True,
+        wire.MemoryVersion, query=wire.ListVersions, paged=True, opens=_WORKERS,
     ),
     _route(
         "GET", _VERSION, "memory_stores.memory_versions.retrieve", "Retrieve a version of a memory", retrieve_version,
-        wire.MemoryVersion, query=wire.ShowMemory,
+        wire.MemoryVersion, query=wire.ShowMemory, opens=_WORKERS,
     ),
     _route(
         "POST", f"{_VERSION}/redact", "memory_stores.memory_versions.redact", "Redact a version of a memory", redact,

@@ -17,7 +17,7 @@ from rota.queue.outbox import announce
 from rota.resources.agents import actions as agents
 from rota.resources.agents.wire import AgentParam, AgentWithOverrides
 from rota.resources.files import actions as files
-from rota.resources.sessions import drafts, events, log, mounts, sql
+from rota.resources.sessions import belongings, drafts, events, log, mounts, sql
 from rota.resources.sessions.reasons import AgentRef
 from rota.resources.sessions.rows import Stored, find, find_live, save, stored
 from rota.resources.sessions.wire import (
@@ -29,6 +29,7 @@ from rota.resources.sessions.wire import (
     Status,
     UpdateSession,
 )
+from rota.resources.work import wants
 from rota.store.tx import Found, Tx, page
 
 
@@ -202,6 +203,7 @@ def archive(tx: Tx, who: Who, session_id: str) -> Session:
         )
     new = msgspec.structs.replace(old, status="terminated", archived_at=tx.now, updated_at=tx.now)
     save(tx, new)
+    wants.end(tx, new.id)
     tx.wake(log.topic(new.id))
     announce(tx, who, "session.archived", new.id)
     return _render(tx, [new])[0]
@@ -217,7 +219,9 @@ def delete(tx: Tx, who: Who, session_id: str) -> SessionDeleted:
     for query in (sql.DELETE_EVENTS, sql.DELETE_THREADS, sql.DELETE_TOKENS, sql.DELETE_STORES, sql.DELETE):
         tx.run(query, id=old.id)
     files.delete_scoped(tx, old.id)
+    wants.end(tx, old.id)
     tx.wake(log.topic(old.id))
+    tx.wake(belongings.GONE)
     announce(tx, who, "session.deleted", old.id)
     return SessionDeleted(old.id)
 

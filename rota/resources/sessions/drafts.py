@@ -18,16 +18,17 @@ from rota.base.seal import Place
 from rota.base.wire import encode
 from rota.resources.agents import actions as agents
 from rota.resources.environments import actions as environments
-from rota.resources.environments.wire import SelfHosted
+from rota.resources.environments.wire import Cloud
 from rota.resources.files import actions as files
 from rota.resources.memory_stores import actions as memory_stores
-from rota.resources.sessions import mounts, refusals, sql
+from rota.resources.sessions import mounts, refusals, sql, workers
 from rota.resources.sessions.events import DEFAULT_ITERATIONS, DefineOutcome
 from rota.resources.sessions.mounts import MemoryStoreParam, SessionResource
 from rota.resources.sessions.reasons import LogEntry, References, Wish, reasons
 from rota.resources.sessions.refusals import SessionRefusal
 from rota.resources.skills import actions as skills
 from rota.resources.vaults import actions as vaults
+from rota.resources.work import wants
 from rota.resources.workspaces import actions as workspaces
 from rota.resources.workspaces import limits
 from rota.store.tx import Row, Tx
@@ -38,7 +39,8 @@ TURNS = "turns"
 
 class Draft(Struct, frozen=True, kw_only=True):
     """A session that may be made. ``resources`` has None where a file's copy is to be shown, once it is made; ``copies`` are
-    those files in order, each with the place where it is mounted. ``session`` lacks its last column, the body."""
+    those files in order, each with the place where it is mounted. ``session`` lacks its last column, the body. ``want`` is
+    there for a session that begins with a turn and whose tools a worker runs."""
 
     session_id: str
     session: Row
@@ -49,6 +51,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     copies: Sequence[tuple[files.Facts, str]] = ()
     tokens: Sequence[tuple[str, str]] = ()
     memory_store_ids: Sequence[str] = ()
+    want: wants.Want | None = None
 
 
 def load(tx: Tx, wishes: Sequence[Wish], policy: Policy, *, dry: bool = False) -> References:
@@ -122,12 +125,13 @@ def draft(wish: Wish, found: References, now: int) -> Draft:
     """The rows of a session that nothing stands against."""
     session_id = ids.new(ids.SESSION)
     status, wants_turn_at = ("running", now) if wish.events else ("idle", None)
-    self_hosted = isinstance(found.environment_facts[wish.environment_id].config, SelfHosted)
+    config = found.environment_facts[wish.environment_id].config
+    cloud = config if isinstance(config, Cloud) else None
     made = Draft(
         session_id=session_id,
         session=(
             session_id, wish.workspace_id, now, now, status, wish.agent_id, wish.agent_version, wish.environment_id,
-            int(self_hosted), wish.deployment_id, wants_turn_at, 0,
+            int(cloud is None), wish.deployment_id, wants_turn_at, 0,
         ),
         body=sql.Body(
             title=wish.title,
@@ -135,11 +139,25 @@ def draft(wish: Wish, found: References, now: int) -> Draft:
             vault_ids=list(wish.vault_ids),
             budget=wish.budget,
             agent=wish.override.body if wish.override is not None else None,
+            networking=None if cloud is None else cloud.networking,
+            skills=[] if cloud is None or not found.skill_facts else _pinned(wish, found),
         ),
         thread=(session_id, ids.new(ids.THREAD), None, now, now, status, "{}"),
         events=[event_row(session_id, number, entry) for number, entry in enumerate(wish.events, sql.WAITING + 1)],
     )  # fmt: skip
-    return _with_resources(made, wish, found, now) if wish.resources.given else made
+    if wish.resources.given:
+        made = _with_resources(made, wish, found, now)
+    if cloud is not None or not wish.events:
+        return made
+    stores = workers.stores(each for each in made.resources if each is not None)
+    wanted = wants.Want(wish.workspace_id, wish.environment_id, session_id, stores)
+    return msgspec.structs.replace(made, want=wanted)
+
+
+def _pinned(wish: Wish, found: References) -> list[skills.Pinned]:
+    """The agent's own skills in the versions that they have now: ``latest`` is settled when a session begins."""
+    named = found.traits[wish.agent_id, wish.agent_version].skills
+    return [found.skill_facts[each.skill_id].pin(each.version) for each in named if each.type == "custom"]
 
 
 def _with_resources(made: Draft, wish: Wish, found: References, now: int) -> Draft:
@@ -205,6 +223,7 @@ def write(tx: Tx, drafts: Sequence[Draft], policy: Policy) -> None:
     tokens = [(each.session_id, resource_id, token) for each in drafts for resource_id, token in each.tokens]
     if tokens:
         keep_tokens(tx, tokens, policy)
+    wants.want(tx, [each.want for each in drafts if each.want is not None])
     if any(each.events for each in drafts):
         tx.wake(TURNS)
 

@@ -14,7 +14,7 @@ from rota.base import ids
 from rota.base.errors import Forbidden, InvalidRequest, NotFound
 from rota.base.page import Position
 from rota.base.who import Who
-from rota.resources.sessions import calls, drafts, events, receipt, sql
+from rota.resources.sessions import calls, drafts, events, receipt, sql, workers
 from rota.resources.sessions.calls import Calls
 from rota.resources.sessions.events import (
     CustomToolResult,
@@ -85,7 +85,7 @@ def send(tx: Tx, who: Who, session_id: str, body: SendEvents) -> SentEvents:
     spent = receipt.spent(session)
     for index, event in enumerate(body.events):
         _check_thread(tx, session.id, event)
-        if isinstance(event, ToolResult) and who.scope != "environment":
+        if isinstance(event, ToolResult) and who.scope not in ("environment", "session"):
             raise Forbidden(
                 f"events[{index}]: `user.tool_result` may only be sent with environment credentials (the self-hosted "
                 "runner's Session-Instance JWT); an API key or Console session cannot post this event type"
@@ -101,6 +101,8 @@ def send(tx: Tx, who: Who, session_id: str, body: SendEvents) -> SentEvents:
             )
     open_calls = calls_of(tx, session)
     _route_answers(tx, session.id, body.events, open_calls)
+    if session.self_hosted and _calls_for_a_worker(session, body.events, open_calls):
+        workers.want(tx, who, session.id, session.environment_id, session.body.resources)
     waits = tx.one(sql.LAST_WAITING, session_id=session.id)
     assert waits is not None
     queue = Receipt(session, open_calls, end(tx, session.id), waits[0], tx.now)
@@ -128,6 +130,13 @@ def calls_of(tx: Tx, session: Stored) -> Calls:
         elif processed_at is not None:
             found = calls.answered(found, kind, body)
     return found
+
+
+def _calls_for_a_worker(session: Stored, sent: Sequence[InboundEvent], open_calls: Calls) -> bool:
+    """Whether a turn will come of it; or somebody interrupts one that waits for results, as one does whose worker failed."""
+    failed = session.status == "idle" and bool(calls.wanted(open_calls))
+    asking = (UserMessage, DefineOutcome, ToolConfirmation, CustomToolResult)
+    return any(isinstance(event, asking) or (failed and isinstance(event, Interrupt)) for event in sent)
 
 
 def _check_thread(tx: Tx, session_id: str, event: InboundEvent) -> None:

@@ -122,6 +122,8 @@ _route = partial(Route, dialect="proto")
 _ONE = "/v1/sessions/{session_id}"
 _RESOURCE = _ONE + "/resources/{resource_id}"
 _THREAD = _ONE + "/threads/{thread_id}"
+_WORKERS = ("environment", "session")
+"""What a worker needs of the session that it serves (contract, environment key)."""
 
 ROUTES = [
     _route(
@@ -132,7 +134,7 @@ ROUTES = [
         "GET", "/v1/sessions", "sessions.list", "List sessions, newest first unless asked otherwise", list_,
         wire.Session, query=wire.ListSessions, paged=True,
     ),
-    _route("GET", _ONE, "sessions.retrieve", "Retrieve a session", retrieve, wire.Session),
+    _route("GET", _ONE, "sessions.retrieve", "Retrieve a session", retrieve, wire.Session, opens=_WORKERS),
     _route(
         "POST", _ONE, "sessions.update", "Update a session", update,
         wire.Session, body=wire.UpdateSession, writes=True,
@@ -141,19 +143,19 @@ ROUTES = [
     _route("POST", _ONE + "/archive", "sessions.archive", "Archive a session", archive, wire.Session, writes=True),
     _route(
         "GET", _ONE + "/events", "sessions.events.list", "List a session's events", list_events,
-        wire.Event, query=wire.ListEvents, paged=True,
+        wire.Event, query=wire.ListEvents, paged=True, opens=_WORKERS,
     ),
     _route(
         "POST", _ONE + "/events", "sessions.events.send", "Send events to a session", send_events,
-        wire.SentEvents, body=wire.SendEvents, writes=True, creates=True,
+        wire.SentEvents, body=wire.SendEvents, writes=True, creates=True, opens=_WORKERS,
     ),
     _route(
         "GET", _ONE + "/events/stream", "sessions.events.stream", "Follow a session's events from now on", stream_events,
-        wire.StreamEvent, query=wire.StreamEvents, streams=True,
+        wire.StreamEvent, query=wire.StreamEvents, streams=True, opens=_WORKERS,
     ),
     _route(
         "GET", _ONE + "/stream", "sessions.stream", "Follow a session's events, under an older address", stream_events,
-        wire.StreamEvent, query=wire.StreamEvents, streams=True,
+        wire.StreamEvent, query=wire.StreamEvents, streams=True, opens=_WORKERS,
     ),
     _route(
         "GET", _ONE + "/resources", "sessions.resources.list", "List what is mounted in a session", list_resources,
@@ -177,19 +179,19 @@ ROUTES = [
     ),
     _route(
         "GET", _ONE + "/threads", "sessions.threads.list", "List a session's threads", list_threads,
-        wire.Thread, query=wire.ListThreads, paged=True,
+        wire.Thread, query=wire.ListThreads, paged=True, opens=_WORKERS,
     ),
-    _route("GET", _THREAD, "sessions.threads.retrieve", "Retrieve a thread", retrieve_thread, wire.Thread),
+    _route("GET", _THREAD, "sessions.threads.retrieve", "Retrieve a thread", retrieve_thread, wire.Thread, opens=_WORKERS),
     _route(
         "POST", _THREAD + "/archive", "sessions.threads.archive", "Archive a child thread", archive_thread,
         wire.Thread, writes=True,
     ),
     _route(
         "GET", _THREAD + "/stream", "sessions.threads.events.stream", "Follow a thread's events from now on",
-        stream_thread_events, wire.StreamEvent, query=wire.StreamEvents, streams=True,
+        stream_thread_events, wire.StreamEvent, query=wire.StreamEvents, streams=True, opens=_WORKERS,
     ),
     _route(
         "GET", _THREAD + "/events", "sessions.threads.events.list", "List a thread's events", list_thread_events,
-        wire.Event, query=wire.ListThreadEvents, paged=True,
+        wire.Event, query=wire.ListThreadEvents, paged=True, opens=_WORKERS,
     ),
 ]  # fmt: skip

@@ -27,13 +27,19 @@ class Stored(Struct, frozen=True, kw_only=True):
 
 
 def find(tx: Tx, who: Who, session_id: str) -> Stored:
-    """The session's row. NotFound. The older prefix ``session_`` is understood."""
+    """The session's row. NotFound, also of what a worker's credential does not open. The older prefix ``session_`` is
+    understood."""
     if session_id.startswith("session_"):
         session_id = "sesn_" + session_id.removeprefix("session_")
     row = tx.one(sql.GET, id=session_id, workspace_id=who.workspace_id)
-    if row is None:
+    if row is None or not _opens(who, row):
         raise NotFound(f"Session `{session_id}` not found.")
     return stored(row)
+
+
+def _opens(who: Who, row: Row) -> bool:
+    """An environment's key opens that environment's sessions, a sessions token its own."""
+    return who.environment_id in (None, row[7]) and who.session_id in (None, row[0])
 
 
 def find_live(tx: Tx, who: Who, session_id: str) -> Stored:

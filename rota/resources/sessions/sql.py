@@ -6,8 +6,10 @@ from msgspec import Raw, Struct
 from rota.base.clock import to_datetime
 from rota.base.wire import Metadata, encode
 from rota.resources.agents.sql import VersionBody
+from rota.resources.environments.wire import Limited, Unrestricted
 from rota.resources.sessions.mounts import SessionResource
 from rota.resources.sessions.wire import Budget, OutcomeEvaluation, Usage
+from rota.resources.skills.actions import Pinned
 from rota.store.sealed import SealedColumn
 from rota.store.tx import Insert, Listing, Query, Row, Update
 
@@ -311,6 +313,10 @@ WAITING_ANSWERS = Query(
     f"""SELECT type, body FROM session_events WHERE session_id = :session_id AND position >= {WAITING}
         AND type IN ('user.tool_confirmation', 'user.custom_tool_result', 'user.tool_result')""",
 )
+ANY_WAITING = Query(
+    "Whether anything that a client sent waits for the engine.",
+    "SELECT id FROM session_events WHERE session_id = :session_id AND processed_at IS NULL LIMIT 1",
+)
 OUTCOMES = Query(
     "Outcomes that were defined and not yet judged for good.",
     """SELECT id FROM session_events WHERE session_id = :session_id AND type = 'user.define_outcome'
@@ -321,7 +327,11 @@ OUTCOMES = Query(
 
 
 class Body(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The fields that SQL never looks at. ``agent`` only when the snapshot differs from the agent's version."""
+    """The fields that SQL never looks at. ``agent`` only when the snapshot differs from the agent's version.
+
+    ``networking`` and ``skills`` are what they were when the session was made, whatever becomes of the environment and of the
+    skills' latest versions; only sessions whose tools run on the server have them.
+    """
 
     title: str | None = None
     metadata: Metadata = {}
@@ -332,6 +342,8 @@ class Body(Struct, frozen=True, kw_only=True, omit_defaults=True):
     usage: Usage = Usage()
     active_seconds: float = 0.0
     outcome_evaluations: list[OutcomeEvaluation] = []
+    networking: Unrestricted | Limited | None = None
+    skills: list[Pinned] = []
 
 
 class ThreadBody(Struct, frozen=True, kw_only=True, omit_defaults=True):

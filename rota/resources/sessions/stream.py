@@ -3,12 +3,9 @@
 A stream begins now: its reader has been shown where the log ends, and gets what is processed from then on, as the lists show
 it. What waits to be processed is not in it. Two events are on no list: ``session.deleted``, and ``session.status_terminated``
 of a session that was archived; both follow from the row, so that every process tells of them, and both end the stream.
-
-Views: ``SESSION`` is the session's, ``PRIMARY`` the primary thread's own, any other thread's is called by its id.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -17,19 +14,16 @@ from rota.base.clock import to_datetime
 from rota.base.errors import NotFound
 from rota.base.who import Who
 from rota.base.wire import encode
-from rota.queue.listener import Entry, Page
+from rota.queue.listener import Entry, Page, Preview
 from rota.resources.sessions import log, sql
+from rota.resources.sessions.previews import word_of
 from rota.resources.sessions.rows import Stored, find
+from rota.resources.sessions.views import PRIMARY, SESSION, Encode, views_of
 from rota.store.tx import Row, Tx
 
-SESSION: Final = "session"
-PRIMARY: Final = "primary"
 _PAGE = 256 * 1024
 """Bytes of events that are read at once."""
 _ROWS = 500
-
-Encode = Callable[[str, bytes], bytes]
-"""An event of a type, and its JSON, as they travel."""
 
 
 class Opening(Struct, frozen=True, kw_only=True):
@@ -100,17 +94,16 @@ class Logs:
         """See ``Source.ends``."""
         return {row[0]: row[1] for row in tx.all(sql.LOG_ENDS, ids=list(keys))}
 
+    def heard(self, text: str) -> tuple[int, Preview]:
+        """See ``Source.heard``."""
+        word = word_of(text)
+        return word.number, word.preview(self._encode)
+
     def _entry(self, row: Row) -> Entry:
         event_id, position, kind, _, _, thread_id = row
-        if thread_id is not None:
-            views: tuple[str, ...] = (thread_id,)
-        elif kind in sql.ABOUT_THE_SESSION:
-            views = (SESSION,)
-        else:
-            views = (SESSION, PRIMARY)
         return Entry(
             position,
-            views,
+            views_of(thread_id, kind),
             event_id,
             self._encode(kind, bytes(sql.to_event(row[:5]))),
             foretold=kind in ("agent.message", "agent.thinking"),

@@ -18,7 +18,7 @@ from rota.resources.agents import actions as agents
 from rota.resources.agents.wire import ThreadAgent
 from rota.resources.environments import actions as environments
 from rota.resources.environments.wire import Cloud, Config, SelfHosted
-from rota.resources.sessions import drafts, log, sql
+from rota.resources.sessions import drafts, log, sql, workers
 from rota.resources.sessions.wire import Status
 from rota.store.tx import Row, Tx
 
@@ -215,6 +215,8 @@ def append(tx: Tx, session: TurnSession, was: Look, what: Appended) -> None:
         announce(tx, session.who, event, session.id)
     for event in what.thread_announced:
         announce(tx, session.who, event, session.id, data={"session_thread_id": session.thread_id})
+    if session.self_hosted:
+        workers.follow(tx, session.who, session.id, session.environment_id, was.body.resources, what.new)
     if what.new or what.taken:
         tx.wake(log.topic(session.id))
 

@@ -3,8 +3,9 @@
 ``dated`` says that the caller sent the dated beta, and so wants the old shapes and rules.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import msgspec
 from msgspec import Struct
 
 from rota.base import ids
@@ -25,17 +26,35 @@ PREBUILT = frozenset({"docx", "pdf", "pptx", "xlsx"})
 """The vendor's own skills, which every server has."""
 
 
+class Pinned(Struct, frozen=True):
+    """One version of a skill, as whoever uses it needs to know it."""
+
+    skill_id: str
+    version_id: str
+    name: str
+    description: str
+
+
 class Facts(Struct, frozen=True):
-    """What a fire or an agent needs to know of a custom skill. ``versions`` are those that exist of those asked for."""
+    """What a fire or an agent needs to know of a custom skill. ``versions`` are those that exist of those asked for;
+    ``bodies`` has the id and the body of each of them, and of the latest.
+    """
 
     id: str
     workspace_id: str
     latest_version_id: str | None
     versions: frozenset[str]
+    bodies: Mapping[str, tuple[str, str]] = {}
 
     def has(self, version: str) -> bool:
         """Whether the skill has a version that was asked for; ``latest`` is whichever is the newest, if there is one."""
         return self.latest_version_id is not None if version == LATEST else version in self.versions
+
+    def pin(self, version: str) -> Pinned:
+        """A version that the skill ``has``."""
+        version_id, text = self.bodies[self.latest_version_id or "" if version == LATEST else version]
+        body = sql.to_version_body(text)
+        return Pinned(self.id, version_id, body.name, body.description)
 
 
 def find_many(tx: Tx, refs: Sequence[tuple[str, str]]) -> dict[str, Facts]:
@@ -57,9 +76,13 @@ def find_many(tx: Tx, refs: Sequence[tuple[str, str]]) -> dict[str, Facts]:
     )
     found: dict[str, Facts] = {}
     for row in rows:
-        before = found[row[0]].versions if row[0] in found else frozenset[str]()
-        more = frozenset[str]() if row[3] is None else asked[row[0]] & {row[3], str(row[4])}
-        found[row[0]] = Facts(row[0], row[1], row[2], before | more)
+        before = found.get(row[0]) or Facts(row[0], row[1], row[2], frozenset())
+        names = frozenset[str]() if row[3] is None else {row[3], str(row[4])}
+        found[row[0]] = msgspec.structs.replace(
+            before,
+            versions=before.versions | (names & asked[row[0]]),
+            bodies={**before.bodies, **dict.fromkeys(names, (row[3], row[5]))},
+        )
     return found
 
 
@@ -129,6 +152,11 @@ def delete(tx: Tx, who: Who, skill_id: str, *, dated: bool) -> SkillDeleted:
     tx.run(sql.DELETE, id=skill.id)
     objects.bury(tx, locations)
     return SkillDeleted(skill.id)
+
+
+def locate(tx: Tx, who: Who, version_ids: Sequence[str]) -> dict[str, str]:
+    """Where the archives of those of the versions lie that are there."""
+    return dict(tx.all(sql.LOCATE, version_ids=list(version_ids), workspace_id=who.workspace_id))
 
 
 def known(tx: Tx, locations: Sequence[str]) -> set[str]:

@@ -1,8 +1,9 @@
 """The routes of skills and of their versions. The dated beta among the caller's headers chooses the lane (contract, skills).
 
-The hosted service lets environment keys and session tokens read a version and its content, and nothing else of skills.
+Workers read versions and their content, and nothing else of skills.
 """
 
+from functools import partial
 from typing import Any
 
 from rota.http.download import attachment
@@ -72,43 +73,48 @@ def _page(req: Request, page: Any) -> Any:
     return wire.DatedPage(page.data, page.next_page is not None, page.next_page) if _is_dated(req) else page
 
 
+_route = partial(Route, unopened="scope")
+_WORKERS = ("environment", "session")
+"""What a worker needs to put a skill on its disk (contract, environment key)."""
+
 ROUTES = [
-    Route(
+    _route(
         "POST", "/v1/skills", "skills.create", "Upload a skill", create,
         wire.Skill, upload=wire.CreateSkill, writes=True, creates=True, dated=wire.DatedSkill,
     ),
-    Route(
+    _route(
         "GET", "/v1/skills", "skills.list", "List skills, newest first", list_,
         wire.Skill, query=wire.ListSkills, paged=True, dated=wire.DatedPage[wire.DatedSkill],
     ),
-    Route(
+    _route(
         "GET", "/v1/skills/{skill_id}", "skills.retrieve", "Retrieve a skill", retrieve,
         wire.Skill, dated=wire.DatedSkill,
     ),
-    Route(
+    _route(
         "DELETE", "/v1/skills/{skill_id}", "skills.delete", "Delete a skill and its versions", delete,
         wire.SkillDeleted, writes=True,
     ),
-    Route(
+    _route(
         "POST", "/v1/skills/{skill_id}/versions", "skills.versions.create", "Upload a new version of a skill",
         create_version, wire.SkillVersion, upload=wire.CreateSkillVersion, writes=True, creates=True,
         dated=wire.DatedSkillVersion,
     ),
-    Route(
+    _route(
         "GET", "/v1/skills/{skill_id}/versions", "skills.versions.list", "List a skill's versions, newest first",
         list_versions, wire.SkillVersion, query=wire.ListSkillVersions, paged=True,
         dated=wire.DatedPage[wire.DatedSkillVersion],
     ),
-    Route(
+    _route(
         "GET", "/v1/skills/{skill_id}/versions/{version}", "skills.versions.retrieve",
         "Retrieve a version by its id, or the latest", retrieve_version, wire.SkillVersion, dated=wire.DatedSkillVersion,
+        opens=_WORKERS,
     ),
-    Route(
+    _route(
         "DELETE", "/v1/skills/{skill_id}/versions/{version}", "skills.versions.delete", "Delete a version of a skill",
         delete_version, wire.SkillVersionDeleted, writes=True,
     ),
-    Route(
+    _route(
         "GET", "/v1/skills/{skill_id}/versions/{version}/content", "skills.versions.content",
-        "Download a version's files as a ZIP archive", content, bytes,
+        "Download a version's files as a ZIP archive", content, bytes, opens=_WORKERS,
     ),
 ]  # fmt: skip

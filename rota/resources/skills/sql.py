@@ -42,9 +42,11 @@ LIST = Listing(
     f"SELECT {_SKILL} FROM skills WHERE workspace_id = :workspace_id",
 )
 FIND = Query(
-    "Skills by id, each with those of the asked versions that it has, by id and by number; for agents and sets of runs.",
-    "SELECT s.id, s.workspace_id, s.latest_version_id, v.id, v.created_at FROM skills s LEFT JOIN skill_versions v "
-    "ON v.skill_id = s.id AND (v.id = ANY(:versions) OR v.created_at = ANY(:numbers)) WHERE s.id = ANY(:ids)",
+    "Skills by id, each with its latest version and those of the asked ones that it has, by id and by number; for agents and "
+    "sets of runs.",
+    "SELECT s.id, s.workspace_id, s.latest_version_id, v.id, v.created_at, v.body FROM skills s LEFT JOIN skill_versions v "
+    "ON v.skill_id = s.id AND (v.id = ANY(:versions) OR v.created_at = ANY(:numbers) OR v.id = s.latest_version_id) "
+    "WHERE s.id = ANY(:ids)",
 )
 TOUCH = Query(
     "Say which version of a skill is the newest, and when that changed.",
@@ -73,6 +75,11 @@ LIST_VERSIONS = Listing(
 )
 DELETE_VERSION = Query("Remove a version.", "DELETE FROM skill_versions WHERE id = :id")
 DELETE_VERSIONS = Query("Remove all versions of a skill.", "DELETE FROM skill_versions WHERE skill_id = :skill_id")
+LOCATE = Query(
+    "Where the archives of versions of a workspace's skills lie.",
+    "SELECT v.id, v.location FROM skill_versions v JOIN skills s ON s.id = v.skill_id "
+    "WHERE v.id = ANY(:version_ids) AND s.workspace_id = :workspace_id",
+)
 KNOWN = Query(
     "Those of some archives that belong to a version.",
     "SELECT location FROM skill_versions WHERE location = ANY(:locations)",

@@ -1,7 +1,7 @@
 """Keys: how they are written, made, admitted and taken away.
 
 A key reads ``sk-rota-api01-<22 characters of its id>-<43 random characters>-<6 characters of checksum>``; admin keys say
-``admin01`` and environment keys ``env01``. Promises: the random part holds 256 bits; only SHA-256 of the whole text is
+``admin01``, environment keys ``env01`` and sessions tokens, which rest elsewhere (``work/tokens``), ``session01``. Promises: the random part holds 256 bits; only SHA-256 of the whole text is
 stored, which is enough for text that cannot be guessed; a mistyped key is refused by its checksum without a look-up; the
 comparison takes the same time wherever the texts differ. A key that the operator has chosen may be any text.
 """
@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from rota.base import ids
 from rota.base.clock import SECOND
-from rota.base.errors import InvalidRequest, NotFound
+from rota.base.errors import InvalidRequest, NotFound, Unauthenticated
 from rota.base.who import Scope, Who
 from rota.resources.workspaces import sql
 from rota.resources.workspaces.wire import ApiKey, ApiKeyList, ListApiKeys, Status, UpdateApiKey, neighbour
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 TOPIC = "keys"
 """Touched by every change that admission must see. Is ``http.admit.TOPIC``, which actions may not import."""
 
-Kind: TypeAlias = Literal["api", "admin", "env"]
+Kind: TypeAlias = Literal["api", "admin", "env", "session"]
 
 _KINDS: "Mapping[Scope, Kind]" = {"workspace": "api", "admin": "admin", "environment": "env"}
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _SECRET = 43  # 62**43 > 2**256
 _CHECKSUM = 6
 _SHAPE = re.compile(
-    rf"(sk-rota-(?:api|admin|env)01-([0-9A-Za-z]{{22}})-[0-9A-Za-z]{{{_SECRET}}})-([0-9A-Za-z]{{{_CHECKSUM}}})"
+    rf"(sk-rota-(?:api|admin|env|session)01-([0-9A-Za-z]{{22}})-[0-9A-Za-z]{{{_SECRET}}})-([0-9A-Za-z]{{{_CHECKSUM}}})"
 )
 
 
@@ -61,13 +61,18 @@ class KeyFacts(Struct, frozen=True, kw_only=True):
 
 
 def admit(tx: Tx, token: str) -> Who | None:
-    """Who stands behind a token; None if it is unknown, mistyped, or its key is not active.
+    """Who stands behind a key; None if it is unknown, mistyped, or its key is not active. Unauthenticated, in the recorded
+    words, for an environment key that was revoked.
 
     ``expires_at`` is for the caller to compare: the answer may be remembered for longer than the key lives.
     """
     where = locator(token)
     row = None if where is None else tx.one(sql.ADMIT, locator=where)
     if row is None or not hmac.compare_digest(row[0], _digest(token)):
+        return None
+    if row[9] != "active":
+        if row[5] == "environment":
+            raise Unauthenticated("OAuth access token has been revoked.")
         return None
     return Who(
         key_id=row[1],

@@ -85,11 +85,11 @@ INSERT_KEY = Insert(
     },
 )
 ADMIT = Query(
-    "The active key that a token locates, and the states of what it opens.",
+    "The key that a token locates, and the states of what it opens.",
     """SELECT k.digest, k.id, k.organization_id, k.workspace_id, k.environment_id, k.scope, k.expires_at,
-              w.archived_at, o.disabled
+              w.archived_at, o.disabled, k.status
        FROM keys k JOIN organizations o ON o.id = k.organization_id LEFT JOIN workspaces w ON w.id = k.workspace_id
-       WHERE k.locator = :locator AND k.status = 'active'""",
+       WHERE k.locator = :locator""",
 )
 ANY_ACTIVE_KEY = Query(
     "Whether anybody can come in.",

@@ -16,7 +16,10 @@ WATCH_SECONDS: Final = 1.0
 
 
 class HostedBox:
-    """Calls go to the tool host; ``end`` is the driver's way to make sure that nothing of the box is left."""
+    """Calls go to the tool host; ``end`` is the driver's way to make sure that nothing of the box is left.
+
+    ``admit`` widens the network for a while, and ``outward`` are the variables by which programs find it.
+    """
 
     def __init__(
         self,
@@ -25,13 +28,16 @@ class HostedBox:
         end: Callable[[], Awaitable[None]],
         *,
         admit: Callable[[Network], contextlib.AbstractAsyncContextManager[None]] | None = None,
+        outward: dict[str, str] | None = None,
     ) -> None:
         self._spec = spec
         self._link = link
         self._end = end
         self._admit = admit
+        self._outward = outward or {}
         self._used = False
         self._why = ""
+        self._told = False
         self._closing: asyncio.Task[None] | None = None
         self._watch = asyncio.create_task(self._watch_disk())
 
@@ -43,6 +49,10 @@ class HostedBox:
         try:
             done = await self._link.ask({"op": "call", "tool": tool, "input": input}, seconds, GRACE)
         except SandboxFailure as exc:
+            if self._why and not self._told:
+                self._told = True
+                await self.close()
+                return Outcome([{"type": "text", "text": f"{tool}: the sandbox was ended: {self._why}"}], is_error=True)
             raise await self._failure(exc) from None
         if done is None:
             return Outcome([{"type": "text", "text": f"tool {tool!r} timed out"}], is_error=True)
@@ -57,7 +67,11 @@ class HostedBox:
         way = contextlib.nullcontext() if network is None or self._admit is None else self._admit(network)
         try:
             async with way:
-                frame: dict[str, Any] = {"op": "run", "command": list(command), "environment": {}}
+                frame: dict[str, Any] = {
+                    "op": "run",
+                    "command": list(command),
+                    "environment": {} if network is None else self._outward,
+                }
                 done = await self._link.ask(frame, seconds, GRACE)
         except SandboxFailure as exc:
             raise await self._failure(exc) from None
@@ -84,14 +98,16 @@ class HostedBox:
     async def _watch_disk(self) -> None:
         """End the box when its folders hold more than they may. A folder that takes long to add up is looked at less often."""
         loop = asyncio.get_running_loop()
-        most = self._spec.limits.disk
+        most = 0
         while not self._link.ended.is_set():
             begun = loop.time()
-            held = await asyncio.to_thread(ground.size, self._spec.mounts)
-            if held > most:
-                self._why = (
-                    f"its folders hold {held / (1 << 20):.0f} MB, of {most / (1 << 20):.0f} that a session may keep; "
-                    "ROTA_SANDBOX_DISK_MB sets how much"
+            held, why = await asyncio.to_thread(_held, self._spec)
+            # Folders that held too much when the box was opened may be tidied up in it.
+            most = most or max(self._spec.limits.disk, held)
+            if why or held > most:
+                self._why = why or (
+                    f"its folders hold {held / (1 << 20):.0f} MB, of {self._spec.limits.disk / (1 << 20):.0f} that a session may keep "
+                    "(ROTA_SANDBOX_DISK_MB)"
                 )
                 # Not awaited: the closing ends this very task.
                 self._closing = self._closing or asyncio.create_task(self._close())
@@ -100,3 +116,10 @@ class HostedBox:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._link.ended.wait()
+
+
+def _held(spec: Spec) -> tuple[int, str]:
+    try:
+        return ground.size(spec.mounts), ""
+    except SandboxFailure as exc:
+        return 0, str(exc)

@@ -10,22 +10,30 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from rota.runtime.sandbox import SandboxFailure, Spec
+from rota.outgoing import guard
+from rota.outgoing.proxy import Gate
+from rota.outgoing.reach import Reach, reach
+from rota.outgoing.resolve import Resolve, system_resolve
+from rota.runtime.sandbox import Network, SandboxFailure, Spec
 from rota.runtime.sandboxes import binary, ground, seccomp
 from rota.runtime.sandboxes.box import HostedBox
+from rota.runtime.sandboxes.cgroup import Cage, Cages
 from rota.runtime.sandboxes.link import Link
-from rota.runtime.sandboxes.recipe import CODE, ending, environment, recipe
+from rota.runtime.sandboxes.recipe import CODE, PROXY, ending, environment, exposed, proxy_variables, recipe
+from rota.runtime.sandboxes.selftest import selftest
 
 START_SECONDS: Final = 20.0
 END_SECONDS: Final = 5.0
 STAGE: Final = "/tmp"  # noqa: S108 - a mount of its own, in a namespace of its own
 MODULE: Final = "rota.runtime.sandboxes.inside"
+_NO_HOSTS: Final = guard.Allowed()
 
 
 class Bubblewrap:
@@ -33,19 +41,47 @@ class Bubblewrap:
 
     name = "bubblewrap"
 
-    def __init__(self, *, users: range, without: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        *,
+        users: range,
+        secrets: tuple[Path, ...] = (),
+        allowed: guard.Allowed = _NO_HOSTS,
+        resolve: Resolve = system_resolve,
+        without: frozenset[str] = frozenset(),
+    ) -> None:
+        if not seccomp.known():
+            raise SandboxFailure(
+                f"there is no filter of system calls for {os.uname().machine}, only for x86-64 and arm64"
+            )
         self._program = binary.find()
         self._python = binary.interpreter()
         self._users = users
+        self._secrets = secrets
+        self._allowed = allowed
+        self._resolve = resolve
         self._without = without
         self._root = os.geteuid() == 0
+        self._cages = Cages()
         self._open: dict[HostedBox, int] = {}
         # A box dies with the thread that started it, so that thread has to live as long as the driver.
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="sandbox")
 
     async def check(self) -> str | None:
         """See ``sandbox.Sandbox``."""
-        return None
+        for path in self._secrets:
+            if exposed(path):
+                return (
+                    f"{path} lies among this machine's programs, which every sandbox can read; move it (ROTA_DATA_DIR)."
+                )
+        return await selftest(self, self._python.path, self._secrets)
+
+    def describe(self) -> str:
+        """See ``sandbox.Sandbox``."""
+        users = f", as users {self._users[0]} to {self._users[-1]}" if self._root else ", as this server's own user"
+        why = self._cages.why_none
+        limits = "limited by control groups" if why is None else f"limited process by process, since {why}"
+        return f"bubblewrap {self._program.version} at {self._program.path}{users}, {limits}"
 
     async def open(self, spec: Spec) -> HostedBox:
         """See ``sandbox.Sandbox``."""
@@ -57,29 +93,48 @@ class Bubblewrap:
             user = ground.user(spec.name, home, self._users, list(self._open.values()))
         await asyncio.to_thread(self._prepare, spec, user)
         link = Link()
+        cage = self._cages.make(spec.limits)
         try:
             loop = asyncio.get_running_loop()
-            process = await loop.run_in_executor(self._starter, self._start, spec, link, user)
+            process = await loop.run_in_executor(self._starter, self._start, spec, link, user, cage)
         except BaseException:
             link.close()
+            if cage is not None:
+                cage.open()
             raise
         try:
             async with asyncio.timeout(START_SECONDS):
-                await link.begin(self._begin(spec))
+                listener = await link.begin(self._begin(spec, caged=cage is not None))
         except (SandboxFailure, TimeoutError, asyncio.CancelledError) as exc:
             link.close()
-            said = await self._ended(process)
+            said = await self._ended(process, cage)
             if isinstance(exc, asyncio.CancelledError):
                 raise
             raise SandboxFailure(f"No sandbox can be made: {binary.why_not(said) or exc}.") from None
+        assert listener is not None
+        gate = Gate(listener, self._reach(spec.network), self._resolve)
+        await gate.open()
 
         async def end() -> None:
             self._open.pop(box, None)
-            await self._ended(process)
+            await gate.close()
+            await self._ended(process, cage)
 
-        box = HostedBox(spec, link, end)
+        @asynccontextmanager
+        async def admit(network: Network) -> AsyncGenerator[None]:
+            usual, gate.reach = gate.reach, self._reach(network)
+            try:
+                yield
+            finally:
+                gate.reach = usual
+                gate.drop()
+
+        box = HostedBox(spec, link, end, admit=admit, outward=proxy_variables(PROXY))
         self._open[box] = user
         return box
+
+    def _reach(self, network: Network) -> Reach:
+        return reach(network.kind, network.hosts, self._allowed)
 
     async def close(self) -> None:
         """See ``sandbox.Sandbox``."""
@@ -91,28 +146,36 @@ class Bubblewrap:
     def _code(self) -> dict[str, bytes]:
         return {f"{MODULE.replace('.', '/')}/{name}": data for name, data in binary.compiled(self._python).items()}
 
+    @property
+    def _extra_path(self) -> str:
+        return "" if self._python.folder is None else str(self._python.folder / "bin")
+
     def _prepare(self, spec: Spec, user: int) -> None:
         try:
             ground.clear_the_way(spec.mounts)
-            if self._root:
+            if self._root and "user" not in self._without:
                 for mount in spec.mounts:
                     if mount.writable:
                         ground.give(mount.outside, user)
         except OSError as exc:
             raise SandboxFailure(f"The folders of {spec.name} cannot be prepared: {exc.strerror}.") from None
 
-    def _begin(self, spec: Spec) -> dict[str, Any]:
+    def _begin(self, spec: Spec, *, caged: bool) -> dict[str, Any]:
         limits = spec.limits
+        lowered = {"FSIZE": limits.disk, "CORE": 0, "NOFILE": 4096}
+        if not caged:
+            lowered |= {"NPROC": limits.processes, "DATA": limits.memory}
         return {
             "workdir": spec.workdir,
             "roots": [mount.inside for mount in spec.mounts if mount.inside != spec.workdir] + ["/tmp"],  # noqa: S108 - the box's own
             "read_only": [mount.inside for mount in spec.mounts if not mount.writable],
-            "environment": environment(spec, None),
-            "limits": {"NPROC": limits.processes, "FSIZE": limits.disk, "CORE": 0, "NOFILE": 4096},
-            "network": False,
+            "environment": environment(spec, None if spec.network.kind == "none" else PROXY, self._extra_path),
+            "limits": {} if "limits" in self._without else lowered,
+            "memory": 0 if caged or "limits" in self._without else limits.memory,
+            "network": True,
         }
 
-    def _start(self, spec: Spec, link: Link, user: int) -> "subprocess.Popen[bytes]":
+    def _start(self, spec: Spec, link: Link, user: int, cage: Cage | None) -> "subprocess.Popen[bytes]":
         with contextlib.ExitStack() as opened:
             staged: dict[str, str] = {}
 
@@ -158,8 +221,15 @@ class Bubblewrap:
             host = [self._python.path, "-s", "-S", "-m", f"{MODULE}.host", str(link.theirs.fileno())]
             program = self._bubblewrap(where, staged)
             command = [program, "--args", passed("".join(f"{word}\0" for word in words).encode()), "--", *host]
-            if self._root:
-                order = {"uid": user, "gid": user, "place": STAGE, "folders": staged, "command": command}
+            if self._root or cage is not None:
+                order = {
+                    "uid": user,
+                    "drop": self._root and "user" not in self._without,
+                    "doors": cage.doors if cage is not None else [],
+                    "place": STAGE,
+                    "folders": staged,
+                    "command": command,
+                }
                 stage = Path(__file__).with_name("stage.py")
                 command = [sys.executable, "-I", "-S", str(stage), passed(json.dumps(order).encode())]
             return subprocess.Popen(  # noqa: S603 - the command is ours
@@ -185,7 +255,7 @@ class Bubblewrap:
             return f"{STAGE}/{self._program.path.name}"
         return f"{STAGE}/{self._program.path.relative_to(self._program.beside[0].parent)}"
 
-    async def _ended(self, process: "subprocess.Popen[bytes]") -> str:
+    async def _ended(self, process: "subprocess.Popen[bytes]", cage: Cage | None) -> str:
         """Wait until the box's processes are gone, with force if need be: what bubblewrap had to say."""
 
         def wait() -> str:
@@ -194,6 +264,8 @@ class Bubblewrap:
             except subprocess.TimeoutExpired:
                 process.kill()
                 _, said = process.communicate()
+            if cage is not None:
+                cage.open()
             return said.decode(errors="replace").strip().removeprefix("bwrap: ")[-2000:]
 
         return await asyncio.shield(asyncio.to_thread(wait))

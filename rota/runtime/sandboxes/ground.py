@@ -71,7 +71,9 @@ def give(folder: Path, owner: int) -> None:
 
 
 def entries(folder: Path) -> Iterator[tuple[int, str, os.stat_result]]:
-    """Everything below a folder: the open folder that it is in, its name there, what it is."""
+    """Everything below a folder: the open folder that it is in, its name there, what it is. SandboxFailure where it is too deep to
+    be followed, so that nothing can hide there.
+    """
     try:
         root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
@@ -79,7 +81,7 @@ def entries(folder: Path) -> Iterator[tuple[int, str, os.stat_result]]:
     yield from _below(root, 0)
 
 
-_DEEPEST = 200
+DEEPEST = 200
 
 
 def _below(at: int, depth: int) -> Iterator[tuple[int, str, os.stat_result]]:
@@ -90,7 +92,9 @@ def _below(at: int, depth: int) -> Iterator[tuple[int, str, os.stat_result]]:
             try:
                 found = os.stat(name, dir_fd=at, follow_symlinks=False)
                 yield at, name, found
-                if stat.S_ISDIR(found.st_mode) and depth < _DEEPEST:
+                if stat.S_ISDIR(found.st_mode):
+                    if depth == DEEPEST:
+                        raise SandboxFailure(f"folders lie in one another more than {DEEPEST} deep")
                     below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
                     yield from _below(below, depth + 1)
             except OSError:

@@ -20,6 +20,8 @@ HOSTNAME: Final = "sandbox"
 CODE: Final = "/run/rota"
 """Where the tool host's code is inside."""
 
+PROXY: Final = "http://127.0.0.1:3128"
+
 _SYSTEM: Final = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _ETC: Final = (
     "alternatives", "ca-certificates", "ca-certificates.conf", "crypto-policies", "fonts", "gitconfig", "ld.so.cache",
@@ -113,13 +115,25 @@ def environment(spec: Spec, proxy: str | None, extra_path: str = "") -> dict[str
         "USER": "agent",
     }
     if proxy is not None:
-        for name in ("http_proxy", "https_proxy", "all_proxy", "npm_config_proxy", "npm_config_https_proxy"):
-            found[name] = proxy
-        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "PIP_PROXY", "GLOBAL_AGENT_HTTP_PROXY"):
-            found[name] = proxy
-        found["NO_PROXY"] = found["no_proxy"] = "localhost,127.0.0.1,::1"
-        found["NODE_USE_ENV_PROXY"] = "1"
+        found |= proxy_variables(proxy)
     return found | spec.environment
+
+
+def proxy_variables(proxy: str) -> dict[str, str]:
+    """The way out, under every name by which programs look for it; git, pip, curl and wget read the usual ones."""
+    found = {"NO_PROXY": "localhost,127.0.0.1,::1", "NODE_USE_ENV_PROXY": "1"}
+    found["no_proxy"] = found["NO_PROXY"]
+    for name in ("http_proxy", "https_proxy", "all_proxy", "npm_config_proxy", "npm_config_https_proxy"):
+        found[name] = proxy
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "PIP_PROXY"):
+        found[name] = proxy
+    return found
+
+
+def exposed(path: Path) -> bool:
+    """Whether a path is among what every box sees of this machine."""
+    real = path.resolve()
+    return any(real.is_relative_to(Path(root).resolve()) for root in ("/usr", *_SYSTEM) if Path(root).exists())
 
 
 def _system(where: Callable[[Path], str]) -> list[str]:

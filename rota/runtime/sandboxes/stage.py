@@ -1,4 +1,4 @@
-"""Between a server that is root and a box: a process that makes the box's folders reachable, and then is root no more.
+"""Between a server and a box: a process that joins the box's control groups, makes its folders reachable, and is root no more.
 
     python stage.py FD        FD holds what to do, as JSON
 
@@ -23,20 +23,25 @@ _NODEV = 0x4
 
 
 def main() -> None:
-    """Mount, change the user, become the command."""
+    """Mount, join, change the user, become the command."""
     order: dict[str, Any] = json.loads(os.read(int(sys.argv[1]), 1 << 20))
     os.close(int(sys.argv[1]))
     try:
         if order["folders"]:
-            _mount(order["place"], order["folders"], order["uid"])
+            _mount(order["place"], order["folders"], order["uid"] if order["drop"] else 0)
     except OSError as exc:
         sys.exit(
             f"stage: the folders cannot be shown to the box's user: {exc.strerror}. The server is root, but may not mount; give "
             "it CAP_SYS_ADMIN, or run it as an ordinary user."
         )
-    os.setgroups([])
-    os.setresgid(order["gid"], order["gid"], order["gid"])
-    os.setresuid(order["uid"], order["uid"], order["uid"])
+    for door in order["doors"]:
+        fd = os.open(door, os.O_WRONLY | os.O_CLOEXEC)
+        os.write(fd, b"0")
+        os.close(fd)
+    if order["drop"]:
+        os.setgroups([])
+        os.setresgid(order["uid"], order["uid"], order["uid"])
+        os.setresuid(order["uid"], order["uid"], order["uid"])
     os.chdir("/")
     os.execve(order["command"][0], order["command"], {})  # noqa: S606 - no shell is the point
 

@@ -268,7 +268,7 @@ def _text(tool: str, given: dict[str, Any], name: str, default: str | None = Non
 
 
 def _range(given: dict[str, Any]) -> list[int] | None:
-    value: list[Any] | None = given.get("view_range")
-    if value is None or (isinstance(value, list) and all(isinstance(each, int) for each in value)):
-        return value
-    raise Failed("read: view_range must be [start_line, end_line]")
+    value: Any = given.get("view_range")
+    if value is not None and (not isinstance(value, list) or [each for each in map(type, value) if each is not int]):  # pyright: ignore[reportUnknownArgumentType] - as JSON had it
+        raise Failed("read: view_range must be [start_line, end_line]")
+    return value  # pyright: ignore[reportUnknownVariableType] - a list of integers by now

@@ -27,7 +27,7 @@ from rota.runtime.sandboxes.inside.shell import Shell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from rota.runtime.sandboxes.inside.files import Block
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 PROXY = ("127.0.0.1", 3128)
 TAIL = 64 * 1024
 """How much is kept of what a program of the server's own prints."""
+WATCH_SECONDS = 0.25
 _LONE = re.compile("[\ud800-\udfff]")
 _SET_DUMPABLE = 4
 
@@ -60,7 +61,7 @@ class Host:
         self.received = bytearray()
         self.jobs: dict[int, Job] = {}
         self.files: Files
-        self.shell: Shell
+        self.shell: Shell | None = None
         self.environment: dict[str, str] = {}
         self.loop.readable(control.fileno(), self._receive)
 
@@ -83,19 +84,23 @@ class Host:
             self._begin(frame)
         elif frame["op"] == "call" and frame["tool"] == "bash":
             number = frame["id"]
+            assert self.shell is not None
             self.shell.call(number, frame["input"], lambda text, error: self._done(number, _block(text), error))
         elif frame["op"] == "call":
             self._file_tool(frame["id"], frame["tool"], frame["input"])
         elif frame["op"] == "run":
             self._run(frame["id"], frame["command"], frame["environment"])
         elif frame["op"] == "cancel":
-            self.shell.cancel(frame["id"])
+            if self.shell is not None:
+                self.shell.cancel(frame["id"])
             if frame["id"] in self.jobs:
                 end_group(self.jobs[frame["id"]].pid)
 
     def _begin(self, frame: dict[str, Any]) -> None:
         for name, value in frame["limits"].items():
             _lower(getattr(resource, "RLIMIT_" + name), value)
+        if frame["memory"]:
+            self._watch_memory(frame["memory"])
         self.environment = frame["environment"]
         self.files = Files(frame["workdir"], frame["roots"], frame["read_only"], self.environment)
         self.shell = Shell(self.loop, frame["workdir"], self.environment)
@@ -193,6 +198,20 @@ class Host:
         self.loop.readable(job.output, read)
         self.loop.child(job.pid, gone)
 
+    def _watch_memory(self, most: int) -> None:
+        """Where no control group does it: when all together hold too much, the largest goes."""
+        held = sorted(_memory())
+        if sum(size for size, _ in held) > most and held[-1][1] != os.getpid():
+            end_group(held[-1][1])
+        self.loop.after(WATCH_SECONDS, lambda: self._watch_memory(most))
+
+    def end(self) -> None:
+        """End what runs. In a namespace of its own all processes end with this one, but it may be without."""
+        if self.shell is not None:
+            self.shell.close()
+        for job in self.jobs.values():
+            end_group(job.pid)
+
     def _done(self, number: int, content: list[Block], error: bool) -> None:
         self._send({"op": "done", "id": number, "content": _fit(content), "error": error})
 
@@ -220,6 +239,18 @@ def _fit(content: list[Block]) -> list[Block]:
     return content
 
 
+def _memory() -> Iterator[tuple[int, int]]:
+    """Bytes that each process of the box has to itself."""
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/statm") as file:
+                    _, resident, shared = file.read().split()[:3]
+                yield (int(resident) - int(shared)) * resource.getpagesize(), int(name)
+            except (OSError, ValueError):
+                pass  # it has ended
+
+
 def _write(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
@@ -235,7 +266,7 @@ def _lower(limit: int, value: int) -> None:
 
 def _withdraw(control: int) -> None:
     """Let nobody else inside have what this process has: no look into it, no descriptor of it."""
-    if ctypes.CDLL(None, use_errno=True).prctl(_SET_DUMPABLE, 0, 0, 0, 0):
+    if sys.platform == "linux" and ctypes.CDLL(None, use_errno=True).prctl(_SET_DUMPABLE, 0, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl")
     os.set_inheritable(control, False)
     highest = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -255,7 +286,9 @@ def main() -> None:
     control = int(sys.argv[1])
     _withdraw(control)
     os.umask(0o022)
-    Host(socket.socket(fileno=control)).loop.run()
+    host = Host(socket.socket(fileno=control))
+    host.loop.run()
+    host.end()
 
 
 if __name__ == "__main__":

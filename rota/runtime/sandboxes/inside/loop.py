@@ -97,6 +97,10 @@ class Loop:
                 then(-os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status))
 
 
+_EXPENDABLE = ["/bin/sh", "-c", 'echo 500 2>/dev/null >/proc/self/oom_score_adj; exec "$@"', "sh"]
+"""When memory is short a command goes first, and not the host, from which it is inherited."""
+
+
 def _rung(*_: Any) -> None:
     """A child has ended; the descriptor that is written to then wakes the loop."""
 
@@ -112,7 +116,7 @@ def start(command: list[str], environment: dict[str, str], stdin: int, output: i
         os.dup2(output, 1)
         os.dup2(output, 2)
         own()
-        os.execve(command[0], command, environment)  # noqa: S606 - no shell is the point
+        os.execve("/bin/sh", [*_EXPENDABLE, *command], environment)  # noqa: S606 - a fixed script, and words
     except OSError as exc:
         os.write(2, f"{command[0]}: {exc.strerror}\n".encode())
     finally:
@@ -120,15 +124,10 @@ def start(command: list[str], environment: dict[str, str], stdin: int, output: i
 
 
 def own() -> None:
-    """In a child: signals as a program expects them, and the first to go when memory is short."""
+    """In a child: signals as a program expects them."""
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
-    try:
-        with open("/proc/self/oom_score_adj", "w") as file:
-            file.write("500")
-    except OSError:
-        pass
 
 
 def end_group(pid: int) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     Answer = Callable[[str, bool], None]
 
 OUTPUT_LIMIT = 100 * 1024
+MARK = 49
+"""Characters of the word that ends an output, as many as the reference's has: it counts among those that are kept."""
 SECONDS = 120.0
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
@@ -73,6 +75,10 @@ class Shell:
             self._waiting.remove(call)
             call.answer("bash: the command was stopped", True)
 
+    def close(self) -> None:
+        """End the shell and what it runs."""
+        self._stop()
+
     def _next(self) -> None:
         while self._now is None and self._waiting:
             self._now = self._waiting.pop(0)
@@ -102,7 +108,7 @@ class Shell:
             self._start()
         call.take(bytes(self._early))
         self._early.clear()
-        word = f"__ROTA_{os.urandom(16).hex()}_"
+        word = f"__ROTA_{os.urandom(32).hex()}"[:MARK]
         call.mark = word.encode()
         # Written in two halves, so that what the shell is sent does not hold the word itself. A command that reads its input
         # finds none, rather than the commands that come after it.

@@ -1,0 +1,116 @@
+"""Control groups: memory and processes of a whole box, where this server may make groups. Both hierarchies, old and new.
+
+Where it may not, the tool host lowers what each process may take, and looks after their sum itself; that is said by ``why_none``.
+"""
+
+import contextlib
+import itertools
+import os
+from pathlib import Path
+from typing import Final
+
+from rota.runtime.sandbox import Limits
+
+OVERHEAD: Final = 32 << 20
+"""What the tool host and bubblewrap need themselves."""
+_WANTED: Final = ("memory", "pids")
+_numbers = itertools.count()
+
+
+class Cage:
+    """The groups of one box. ``doors`` are the files that a process writes its id to in order to be in them."""
+
+    def __init__(self, folders: list[Path]) -> None:
+        self._folders = folders
+        self.doors = [str(folder / "cgroup.procs") for folder in folders]
+
+    def open(self) -> None:
+        """Take the groups away, when nobody is in them any more."""
+        for folder in self._folders:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+class Cages:
+    """Where groups are made. Nothing of it works is an ordinary state of affairs: then there are no cages."""
+
+    def __init__(self, proc: Path = Path("/proc/self"), *, root: Path = Path("/")) -> None:
+        self._old: dict[str, Path] = {}
+        self._new: Path | None = None
+        self.why_none: str | None = None
+        try:
+            self._find(proc, root)
+            if not self._new and set(self._old) != set(_WANTED):
+                raise FileNotFoundError("there are no memory and pids controllers")
+            trial = self.make(Limits())
+            if trial is None:
+                raise PermissionError("they may not be written")
+            trial.open()
+        except (OSError, ValueError, IndexError) as exc:
+            self.why_none = f"control groups cannot be made: {exc.strerror or exc if isinstance(exc, OSError) else exc}"
+            self._old, self._new = {}, None
+
+    def make(self, limits: Limits) -> Cage | None:
+        """The groups for a box; None if this server cannot have any."""
+        name = f"rota-{os.getpid()}-{next(_numbers)}"
+        memory, most = str(limits.memory + OVERHEAD), str(limits.processes + 4)
+        if self._new is not None:
+            wanted = {self._new: {"memory.max": memory, "memory.swap.max": "0", "pids.max": most}}
+        elif self._old:
+            wanted = {
+                self._old["memory"]: {"memory.limit_in_bytes": memory, "memory.memsw.limit_in_bytes": memory},
+                self._old["pids"]: {"pids.max": most},
+            }
+        else:
+            return None
+        made: list[Path] = []
+        try:
+            for parent, values in wanted.items():
+                folder = parent / name
+                folder.mkdir()
+                made.append(folder)
+                for file, value in values.items():
+                    if (folder / file).exists() or "sw" not in file:  # not every kernel accounts for swap
+                        (folder / file).write_text(value)
+        except OSError:
+            Cage(made).open()
+            return None
+        return Cage(made)
+
+    def _find(self, proc: Path, root: Path) -> None:
+        own = {line.split(":")[1]: line.split(":", 2)[2] for line in (proc / "cgroup").read_text().splitlines()}
+        for line in (proc / "mountinfo").read_text().splitlines():
+            before, _, after = line.partition(" - ")
+            kind, _, options = after.split(" ")[:3]
+            mounted, point = before.split(" ")[3:5]
+            if kind == "cgroup":
+                for controller in set(options.split(",")) & set(_WANTED):
+                    names = next((names for names in own if controller in names.split(",")), None)
+                    if names is not None:
+                        self._old[controller] = _place(root / point.lstrip("/"), mounted, own[names])
+            elif kind == "cgroup2" and "" in own:
+                place = _place(root / point.lstrip("/"), mounted, own[""])
+                if self._prepare(place):
+                    self._new = place
+
+    def _prepare(self, place: Path) -> bool:
+        """Whether groups below have the controllers. A group with processes of its own can hand none on: this server moves into one
+        below, if it is alone.
+        """
+        if not set(_WANTED) <= set((place / "cgroup.controllers").read_text().split()):
+            return False
+        if set(_WANTED) <= set((place / "cgroup.subtree_control").read_text().split()):
+            return True
+        if (place / "cgroup.procs").read_text().split() != [str(os.getpid())]:
+            return False
+        (place / "rota-server").mkdir(exist_ok=True)
+        (place / "rota-server" / "cgroup.procs").write_text(str(os.getpid()))
+        (place / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in _WANTED))
+        return True
+
+
+def _place(point: Path, mounted: str, own: str) -> Path:
+    """Where this process's group is, seen from here; in a container its name may be one from outside."""
+    inner = own.removeprefix(mounted.rstrip("/"))
+    found = point / inner.strip("/")
+    return found if found.is_dir() else point

@@ -1,0 +1,1 @@
+"""Self-hosted work: the queue, its leases, its credentials."""
