@@ -30,7 +30,7 @@ from rota.base.wire import LONG_BODY, decode, encode, translate
 from rota.http import errors, idempotency
 from rota.http.admit import Admission
 from rota.http.limit import Limiter
-from rota.http.request import Reply, Request
+from rota.http.request import Live, Reply, Request
 from rota.http.route import Route, Router
 from rota.http.space import Space
 from rota.http.upload import Form, too_large
@@ -153,15 +153,14 @@ class App:
         assert reply.chunks is not None
         gone = asyncio.ensure_future(_departure(receive))
         pump = asyncio.ensure_future(_pump(reply.chunks, reply.length, send))
-        cut = [] if reply.cut is None else [reply.cut]
-        shut = asyncio.ensure_future(self._shut_out(route, scope))
+        own = [pump, gone]
+        watched: list[asyncio.Future[Any]] = [*own]
+        if reply.live is not None and route is not None:
+            own.append(asyncio.ensure_future(self._shut_out(route, scope, reply.live)))
+            watched.append(reply.live.cut)
         try:
-            await asyncio.wait((pump, gone, shut, *cut), return_when=asyncio.FIRST_COMPLETED)
-            if shut.done():
-                pump.cancel()
-                await asyncio.gather(pump, return_exceptions=True)
-                await send({"type": "http.response.body", "body": b""})
-            elif pump.done():
+            await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+            if pump.done():
                 pump.result()
                 await send({"type": "http.response.body", "body": b""})
             elif not gone.done() and (abort := scope.get("rota.abort")) is not None:
@@ -169,23 +168,21 @@ class App:
         except Exception as exc:
             self._report(exc, request_id, route)
         finally:
-            for task in (pump, gone, shut):
+            for task in own:
                 task.cancel()
-            await asyncio.gather(pump, gone, shut, return_exceptions=True)
+            await asyncio.gather(*own, return_exceptions=True)
             if (close := getattr(reply.chunks, "aclose", None)) is not None:
                 await close()
 
-    async def _shut_out(self, route: Route | None, scope: Scope) -> None:
-        """Wait until the key of a stream's caller opens it no longer; for ever, for any other reply."""
-        if route is None or not route.streams:
-            await asyncio.Event().wait()
-            return
+    async def _shut_out(self, route: Route, scope: Scope, live: Live) -> None:
+        """End a stream when its caller's key opens it no longer."""
         headers = _headers(scope["headers"])
         while True:
             await asyncio.sleep(_RECHECK)
             try:
                 await self._admission.admit(route, headers)
             except Refusal:
+                live.hang_up()
                 return
             except Fault:  # nobody can say now
                 continue
