@@ -196,7 +196,7 @@ async def _stock(db: Db, count: int, deadline: float, progress: Console) -> int:
     done = len(base)
     while done < count and time.monotonic() < deadline:
         part = base[: count - done]
-        await db.write(_copy, part, f"{done // BASE:03d}")
+        await db.write(_copy, part, f"-{done // BASE:02d}")
         done += len(part)
         if done % 100_000 == 0:
             progress.print(f"{done:,} deployments stocked")
