@@ -16,7 +16,7 @@ from msgspec import Struct
 from rota.base import log
 from rota.base.errors import Fault
 from rota.base.policy import Policy
-from rota.resources.environments.wire import Cloud, Packages
+from rota.resources.environments.wire import Cloud
 from rota.resources.sessions import belongings
 from rota.resources.sessions.mounts import UPLOADS, FileResource
 from rota.resources.sessions.turns import TurnSession
@@ -165,8 +165,10 @@ class Bench:
         ]
         try:
             layer = await stock.layers.take(config.packages, stock.now)
+            environment = dict(stock.registries.variables)
             if layer is not None:
                 self._held.append(layer)
+                environment |= packages.variables(config.packages, stock.layers.seen_at(layer.path))
                 mounts.append(Mount(layer.path, packages.INSIDE))
             taken, missing = await stock.skills.take(session.who, session.body.skills, await stock.now())
             self._held += [held for _, held in taken]
@@ -183,7 +185,7 @@ class Bench:
                     [server.url for server in session.agent.mcp_servers],
                 ),
                 limits=limits,
-                environment=variables_of(config.packages, stock.registries),
+                environment=environment,
             )
             return await stock.sandbox.open(spec)
         except BaseException:
@@ -262,11 +264,6 @@ class Bench:
 
 class _Full(Exception):
     """The disk is full and stays so."""
-
-
-def variables_of(listed: Packages, registries: Registries) -> dict[str, str]:
-    """What commands find in their environment."""
-    return {**registries.variables, **packages.variables(listed)}
 
 
 def _size(place: Place) -> int:
