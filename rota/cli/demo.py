@@ -178,7 +178,7 @@ def _turn(client: anthropic.Anthropic, model: str) -> None:
     )
     assert deployment.schedule is not None
     upcoming = ", ".join(f"{moment:%H:%M}" for moment in deployment.schedule.upcoming_runs_at or ())
-    screen.print(f"\nAnother deployment has a schedule, * * * * *. Its next runs (UTC): {upcoming}.")
+    screen.print(f"\nAnother deployment has a schedule, * * * * *: every minute. Its next runs (UTC): {upcoming}.")
     screen.print("[bold]POST /rota/v1/test_clock/advance[/] by five minutes", highlight=False)
     client.post("/rota/v1/test_clock/advance", body={"seconds": 300}, cast_to=object)
     rows: list[list[str | None]] = []
@@ -186,6 +186,7 @@ def _turn(client: anthropic.Anthropic, model: str) -> None:
         scheduled_at = getattr(run.trigger_context, "scheduled_at", None)
         rows.append([f"{scheduled_at:%H:%M:%S}", f"{run.created_at:%H:%M:%S.%f}", run.session_id])
     show.table(["scheduled_at", "created_at", "session"], rows, title="Its runs, newest first")
+    screen.print("Every occurrence has one run, made at its own minute of the clock that was turned.")
 
 
 def _mend(client: anthropic.Anthropic, deployment_id: str) -> None:
