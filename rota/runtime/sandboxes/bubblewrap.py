@@ -51,7 +51,9 @@ class Bubblewrap:
         without: frozenset[str] = frozenset(),
     ) -> None:
         if not seccomp.known():
-            raise SandboxFailure(f"there is no filter of system calls for {os.uname().machine}, only for x86-64 and arm64")
+            raise SandboxFailure(
+                f"there is no filter of system calls for {os.uname().machine}, only for x86-64 and arm64"
+            )
         self._program = binary.find()
         self._python = binary.interpreter()
         self._users = users
