@@ -28,6 +28,8 @@ from bench.rows.postgres import postgres
 from bench.rows.run_full import run_full
 from bench.rows.run_now import durability, run_now
 from bench.rows.slow_disk import slow_disk
+from bench.rows.streams import streams
+from bench.rows.turn import turn
 from bench.rows.usual import usual_way
 from bench.stage import Stage
 
@@ -57,6 +59,8 @@ ROWS = (
     Row(9, "memory", memory),
     Row(10, "run-full", run_full),
     Row(11, "files", files),
+    Row(12, "streams", streams),
+    Row(13, "turn", turn),
 )
 
 

@@ -16,7 +16,8 @@ class Policy:
     """Limits and secrets of this installation.
 
     ``sessions_per_minute``: sessions that an organization may create a minute, 0 for no limit. ``priced_models``: models
-    with a list price besides the vendor's own. ``max_scheduled``: deployments with a schedule that an organization may have.
+    with a list price besides the vendor's own. ``max_scheduled``: deployments with a schedule that an organization may
+    have, 0 for any number.
     ``max_memories``: memories that a store may hold. ``max_storage``: bytes of files that a workspace may keep, 0 for no
     limit. ``object_grace``: seconds after which an object that no row names is nobody's any more (``queue.objects``).
     ``timing``: how schedules are kept. ``turning``: how far sessions are turned. ``sealer`` seals secrets at rest; its key is read at first use.

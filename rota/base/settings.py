@@ -132,7 +132,11 @@ class Settings(Struct, kw_only=True, frozen=True):
     ] = ""
     max_scheduled_deployments: Annotated[
         int,
-        Meta(ge=0, description="Deployments with a schedule that an organization may have, archived ones not counted."),
+        Meta(
+            ge=0,
+            description="Deployments with a schedule that an organization may have, archived ones not counted. 0: no limit, and "
+            "nobody counts.",
+        ),
     ] = 1000
     max_memories_per_store: Annotated[
         int, Meta(ge=1, le=1_000_000, description="Memories that one memory store may hold.")

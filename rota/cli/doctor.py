@@ -24,14 +24,15 @@ from msgspec import Struct
 
 from rota import main
 from rota.api import SEALED
-from rota.base import key_file
+from rota.base import key_file, log
 from rota.base.errors import Fault, Refusal, Unavailable, Unusable
-from rota.base.log import redact
 from rota.base.settings import SECRETS, Settings, describe, load
 from rota.cli import show
 from rota.cli.options import as_json, setting_flags
 from rota.outgoing import guard
 from rota.resources.workspaces import keys
+from rota.runtime.provider import ModelRequest, ProviderFailure, Reply
+from rota.runtime.providers.open import VENDOR, choose, open_provider
 from rota.runtime.sandbox import SandboxFailure
 from rota.runtime.sandboxes.open import open_sandbox
 from rota.runtime.sandboxes.unsafe_local import UnsafeLocal
@@ -59,16 +60,17 @@ class Finding(Struct, frozen=True):
 
 
 @click.command()
+@click.option("--ask-model", metavar="MODEL", help="Also ask this model for one word, which may cost a few tokens.")
 @setting_flags()
 @as_json
-def doctor(json_: bool, **flags: Any) -> None:
+def doctor(json_: bool, ask_model: str | None, **flags: Any) -> None:
     """Say what is configured, what is reachable, what is wrong and how to mend it."""
     try:
         settings = load(flags)
     except Unusable as exc:
         findings, shown = [Finding("settings", "wrong", str(exc), "Change or remove that setting.")], dict[str, str]()
     else:
-        findings, shown = list(examine(settings)), _shown(settings)
+        findings, shown = list(examine(settings, ask_model)), _shown(settings)
     well = all(finding.status != "wrong" for finding in findings)
     if json_:
         show.json({"ok": well, "version": main.own_version(), "settings": shown, "findings": findings})
@@ -78,7 +80,7 @@ def doctor(json_: bool, **flags: Any) -> None:
         sys.exit(1)
 
 
-def examine(settings: Settings) -> Iterator[Finding]:
+def examine(settings: Settings, ask_model: str | None = None) -> Iterator[Finding]:
     """Look at everything in turn."""
     yield _python()
     yield _duties(settings)
@@ -95,6 +97,9 @@ def examine(settings: Settings) -> Iterator[Finding]:
     if where.exists and not where.problem and not where.pending:
         yield _keys(settings)
         yield _secrets(settings)
+    yield _models(settings)
+    if ask_model is not None:
+        yield _ask_model(settings, ask_model)
     yield _sandbox(settings)
     yield _port(settings)
 
@@ -176,7 +181,7 @@ def _files(settings: Settings) -> Finding:
         return Finding(name, "wrong", str(exc), "Change --blobs or ROTA_BLOBS.")
     except Fault as exc:
         mend = "Check ROTA_BLOBS and the ROTA_S3_* settings, that the bucket exists, and that the key may put, get, list and delete."
-        return Finding(name, "wrong", f"{url} cannot be used: {redact(str(exc))}", mend)
+        return Finding(name, "wrong", f"{url} cannot be used: {log.redact(str(exc))}", mend)
     there = _nearest(folder)
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         mend = f"Run `chown` or `chmod` on {there}, or name another place with --blobs or ROTA_BLOBS."
@@ -258,7 +263,7 @@ def _keys(settings: Settings) -> Finding:
             return Finding("keys", "ok", "there is at least one active key")
     except (Unusable, Fault, Refusal) as exc:
         return Finding(
-            "keys", "wrong", f"the keys cannot be read: {redact(str(exc))}", "See what was said of the database."
+            "keys", "wrong", f"the keys cannot be read: {log.redact(str(exc))}", "See what was said of the database."
         )
     return Finding("keys", "wrong", "no active key: nobody can use the API", "Run `rota keys create`.")
 
@@ -278,7 +283,7 @@ def _secrets(settings: Settings) -> Finding:
         named = asyncio.run(look())
         there = {key_file.key_id(key) for key in key_file.read(settings.seal_key, settings.seal_key_path)}
     except (Unusable, Fault, OSError, UnicodeDecodeError) as exc:
-        return Finding(name, "wrong", f"they cannot be looked at: {redact(str(exc))}", "See what was said above.")
+        return Finding(name, "wrong", f"they cannot be looked at: {log.redact(str(exc))}", "See what was said above.")
     if lost := {key: count for key, count in named.items() if key not in there}:
         counts = ", ".join(f"{count:,} with {key}" for key, count in lost.items())
         return Finding(
@@ -286,6 +291,55 @@ def _secrets(settings: Settings) -> Finding:
             f"Put the key back from your backup, as a line of {settings.seal_key_path} or into ROTA_SEAL_KEY.",
         )  # fmt: skip
     return Finding(name, "ok", f"{sum(named.values()):,} stored, all of them sealed with a key that is there")
+
+
+def _models(settings: Settings) -> Finding:
+    """Where models would be asked. Nobody is asked for this."""
+    name = "models"
+    try:
+        provider = choose(settings)
+    except Unusable as exc:
+        return Finding(name, "wrong", str(exc), "Change the ROTA_MODEL_* settings.")
+    if provider == "scripted":
+        unused = ", although a key is configured" if settings.model_api_key else ""
+        return Finding(name, "note", f"no model is asked{unused}: replies are made up by rule and say so (scripted)")
+    at = (
+        urlsplit(settings.model_base_url or VENDOR).netloc if settings.model_base_url or provider == "anthropic" else ""
+    )
+    key = "with the key of ROTA_MODEL_API_KEY" if settings.model_api_key else "without a key of ours"
+    return Finding(name, "ok", f"asked by {provider}{at and f' at {at}'}, {key}")
+
+
+def _ask_model(settings: Settings, model: str) -> Finding:
+    """Whether a model answers, really."""
+    name = f"model {model}"
+
+    async def ask() -> Reply:
+        provider = open_provider(settings)
+        try:
+            words = [{"type": "text", "text": "Say the word ready, and nothing else."}]
+            question = ModelRequest(
+                session_id="doctor", model=model, system=[], messages=[{"role": "user", "content": words}], tools=[]
+            )
+            return [piece async for piece in provider.ask(question) if isinstance(piece, Reply)][-1]
+        finally:
+            await provider.close()
+
+    log.configure(level="error")  # a finding says it better than the lines that a server would write
+    try:
+        reply = asyncio.run(ask())
+    except Unusable as exc:
+        return Finding(name, "wrong", str(exc), "Change the ROTA_MODEL_* settings.")
+    except ProviderFailure as exc:
+        mend = (
+            "Try again in a while; if it stays so, look at ROTA_MODEL_BASE_URL and at the endpoint's own log."
+            if exc.retry
+            else "Check ROTA_MODEL_API_KEY, ROTA_MODEL_BASE_URL, and that the endpoint knows a model of that name."
+        )
+        return Finding(name, "wrong", exc.message, mend)
+    said = "".join(block["text"] for block in reply.content if block["type"] == "text")
+    spent = f"{reply.usage.input_tokens} tokens in, {reply.usage.output_tokens} out"
+    return Finding(name, "ok", f"answers: {said[:80]!r} ({spent}, {reply.stop_reason})")
 
 
 def _sandbox(settings: Settings) -> Finding:
@@ -336,7 +390,7 @@ def _port(settings: Settings) -> Finding:
         return Finding(name, "wrong", f"{host}:{port} is held by another program", "Stop it, or choose another --port.")
     if answer.status != 200:
         return Finding(
-            name, "wrong", f"a rota server answers at {host}:{port}, but it is not ready: {redact(body.decode(errors='replace'))}",
+            name, "wrong", f"a rota server answers at {host}:{port}, but it is not ready: {log.redact(body.decode(errors='replace'))}",
             "Look at its log; most often its database is away.",
         )  # fmt: skip
     return Finding(name, "ok", f"a rota server answers at {host}:{port} and is ready")
@@ -374,7 +428,7 @@ def _shown(settings: Settings) -> dict[str, str]:
         elif isinstance(value, bool):
             shown[described.name] = str(value).lower()
         else:
-            shown[described.name] = "" if value is None else redact(str(value))
+            shown[described.name] = "" if value is None else log.redact(str(value))
     return shown
 
 

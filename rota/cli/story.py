@@ -143,7 +143,7 @@ def turn_the_clock(client: anthropic.Anthropic, model: str, teller: Teller) -> N
     )
     assert deployment.schedule is not None
     upcoming = ", ".join(f"{moment:%H:%M}" for moment in deployment.schedule.upcoming_runs_at or ())
-    teller.say(f"\nAnother deployment has a schedule, * * * * *. Its next runs (UTC): {upcoming}.")
+    teller.say(f"\nAnother deployment has a schedule, * * * * *: every minute. Its next runs (UTC): {upcoming}.")
     teller.say("[bold]POST /rota/v1/test_clock/advance[/] by five minutes")
     client.post("/rota/v1/test_clock/advance", body={"seconds": 300}, cast_to=object)
     runs = list(client.beta.deployment_runs.list(deployment_id=deployment.id))
@@ -153,6 +153,7 @@ def turn_the_clock(client: anthropic.Anthropic, model: str, teller: Teller) -> N
         scheduled_at = getattr(run.trigger_context, "scheduled_at", None)
         rows.append([f"{scheduled_at:%H:%M:%S}", f"{run.created_at:%H:%M:%S.%f}", run.session_id])
     teller.table(["scheduled_at", "created_at", "session"], rows, title="Its runs, newest first")
+    teller.say("Every occurrence has one run, made at its own minute of the clock that was turned.")
 
 
 def mend(client: anthropic.Anthropic, deployment_id: str) -> None:

@@ -75,6 +75,7 @@ class Gate:
         self.drop()
         if self._held:
             await asyncio.wait(self._held)
+        await asyncio.sleep(0)  # transports that were aborted let go of their sockets in the loop's next round
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

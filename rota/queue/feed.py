@@ -70,7 +70,7 @@ class Channel:
         self._key = key
         self._listeners: dict[str, dict[Listener, None]] = {}
         self._rung = False
-        self._look: asyncio.Task[None] | None = None
+        self.look: asyncio.Task[None] | None = None
         self._later: dict[str, list[Preview]] = {}
         self._begun: deque[str] = deque(maxlen=_REMEMBERED)
         self._passed: deque[str] = deque(maxlen=_REMEMBERED)
@@ -97,12 +97,12 @@ class Channel:
     def ring(self) -> None:
         """There may be something new: look, and once more if this comes while somebody looks."""
         self._rung = True
-        if self._look is None:
-            self._look = asyncio.create_task(self._read_on(), name="feed")
+        if self.look is None:
+            self.look = asyncio.create_task(self._read_on(), name="feed")
 
     def preview(self, preview: Preview) -> None:
         """Tell of an entry that will come; behind what is being read just now, if something is, but before the entry."""
-        if self._look is None:
+        if self.look is None:
             self._pass(preview)
             return
         waiting = self._later.setdefault(preview.event_id, [])
@@ -130,8 +130,8 @@ class Channel:
 
     def close(self) -> None:
         """Look no more."""
-        if self._look is not None:
-            self._look.cancel()
+        if self.look is not None:
+            self.look.cancel()
 
     async def _read_on(self) -> None:
         told: dict[str, list[Preview]] = {}
@@ -149,7 +149,7 @@ class Channel:
         except Exception as exc:  # whatever it was, the beat makes another attempt
             _logger.warning("a log could not be read", reason=log.redact(str(exc)).strip())
         finally:
-            self._look = None
+            self.look = None
             later, self._later = self._later, {}
             self._pass_all(told)
             self._pass_all(later)
@@ -199,6 +199,7 @@ class Feed:
         self._channels: dict[str, Channel] = {}
         self._closed = False
         self._task: asyncio.Task[None] | None = None
+        self._farewell: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
         """How many listen."""
@@ -246,11 +247,9 @@ class Feed:
         return key in self._channels
 
     def hang_up(self) -> None:
-        """End all readers, with what they have, and take no more: the server is to stop."""
+        """End all readers, with what was committed until now, and take no more: the server is to stop."""
         self._closed = True
-        for listener in self._all():
-            listener.hang_up()
-        asyncio.get_running_loop().call_later(_GRACE, self._cut_off)
+        self._farewell = asyncio.create_task(self._part(), name="feed: farewell")
 
     def counts(self) -> Iterator[Never]:
         """Nothing is counted yet; see ``main.Engine``."""
@@ -267,16 +266,23 @@ class Feed:
             listener.hang_up()
         for channel in self._channels.values():
             channel.close()
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        for task in (self._task, self._farewell):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+        self._task = self._farewell = None
 
     def _all(self) -> list[Listener]:
         return [listener for channel in self._channels.values() for listener in channel]
 
-    def _cut_off(self) -> None:
+    async def _part(self) -> None:
+        looks = [channel.look for channel in self._channels.values() if channel.look is not None]
+        if looks:
+            await asyncio.wait(looks, timeout=_GRACE)
+        for listener in self._all():
+            listener.hang_up()
+        await asyncio.sleep(_GRACE)
         for listener in self._all():
             listener.give_up()
 

@@ -191,13 +191,17 @@ class Bench:
             raise
 
     async def _limits(self) -> Limits:
-        """What the box may use. One that has filled its disk gets little more than what it holds, to make room."""
+        """What the box may use. One that has filled its disk gets little more than what it holds, to make room.
+
+        What is written before that is noticed is more than a session may have: so there is an end to how often it is let in, and
+        to how much it may hold then.
+        """
         limits = self._stock.limits
         used = await asyncio.to_thread(_size, self._place)
         if used <= limits.disk:
             self._cleanings = 0
             return limits
-        if self._cleanings >= CLEANINGS:
+        if self._cleanings >= CLEANINGS or used > 2 * limits.disk:
             raise _Full(
                 f"The session's disk is full: it holds {used >> 20} MB, of {limits.disk >> 20} that it may have, and was not "
                 "emptied in time. Its sandbox stays closed; a new session has a new one."

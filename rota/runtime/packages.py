@@ -145,7 +145,7 @@ class Layers:
             return
         pause = min(_SHORTEST << min(failed.times - 1, 10), _LONGEST)
         if failed.at <= now < failed.at + pause:
-            left = (failed.at + pause - now) // SECOND + 1
+            left = -(-(failed.at + pause - now) // SECOND)
             raise CannotInstall(f"{failed.message} It is tried again in {left} seconds at the earliest.")
 
     def _note_failure(self, name: str, message: str, now: int) -> None:

@@ -14,7 +14,7 @@ from msgspec import Struct
 from rota.resources.sessions import calls
 from rota.resources.sessions.turns import LogEvent, TurnSession
 from rota.runtime import offers
-from rota.runtime.provider import Block, ModelRequest
+from rota.runtime.provider import Block, ModelRequest, blocks_of
 
 NOTHING = "(no output)"
 
@@ -35,14 +35,16 @@ def request(session: TurnSession, log: Iterable[LogEvent], instructions: str, fi
     agent = session.agent
     model = agent.model
     system = [{"type": "text", "text": text} for text in (agent.system, instructions) if text]
+    talk = _talk(log, files)
     return ModelRequest(
         session_id=session.id,
         model=model.id,
         system=system,
-        messages=messages(log, files),
+        messages=talk.messages,
         tools=offers.offered(agent.tools),
         effort=None if model.effort.type == "high" else model.effort.type,
         speed=None if model.speed == "standard" else model.speed,
+        unanswered=tuple(talk.unanswered),
     )
 
 
@@ -65,24 +67,35 @@ class _Talk:
         self.said: list[Block] = []
         self.results: dict[str, Block] = {}
         self.order: list[str] = []
+        self.unanswered: list[int] = []
 
     def turn_over(self) -> None:
-        """Let the user have said what there is to say: results in the model's order, then the rest."""
-        results = [self.results[model_id] for model_id in self.order if model_id in self.results]
-        content = results + self.said
+        """Let the user have said what there is to say."""
+        content = self._pending()
         if content:
             self.messages.append({"role": "user", "content": content})
         self.said, self.results, self.order = [], {}, []
 
+    def no_answer(self) -> None:
+        """A request left nothing behind; what the user has said waits for the next."""
+        self.unanswered.append(blocks_of(self.messages) + len(self._pending()))
+
+    def _pending(self) -> list[Block]:
+        """Results in the model's order, then the rest."""
+        return [self.results[model_id] for model_id in self.order if model_id in self.results] + self.said
+
     def answer(self, content: list[Block]) -> None:
         self.turn_over()
-        if content:
-            self.messages.append({"role": "assistant", "content": content})
+        self.messages.append({"role": "assistant", "content": content})
         self.order = [block["id"] for block in content if block["type"] == "tool_use"]
 
 
 def messages(log: Iterable[LogEvent], files: Files) -> list[Block]:
     """The conversation so far; what waits is not yet part of it."""
+    return _talk(log, files).messages
+
+
+def _talk(log: Iterable[LogEvent], files: Files) -> _Talk:
     talk, model_ids = _Talk(), dict[str, str]()
     for event in log:
         kind, body = event.type, event.body
@@ -101,10 +114,14 @@ def messages(log: Iterable[LogEvent], files: Files) -> list[Block]:
             model_id = model_ids.get(calls.target(body) or "")
             if model_id is not None:
                 talk.results[model_id] = _result(model_id, body, files)
-        elif kind == "span.model_request_end" and "reply" in event.notes and "refusal" not in event.notes:
-            talk.answer(event.notes["reply"])
+        elif kind == "span.model_request_end":
+            reply = None if "refusal" in event.notes else event.notes.get("reply")
+            if reply:
+                talk.answer(reply)
+            else:
+                talk.no_answer()
     talk.turn_over()
-    return talk.messages
+    return talk
 
 
 def _result(model_id: str, body: Mapping[str, Any], files: Files) -> Block:

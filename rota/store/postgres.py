@@ -313,9 +313,9 @@ class PostgresDb(Front):
                 return
             outcomes = failed(entry, _fault(exc) or exc)
             topics.clear()
-        self._deliver(outcomes, topics)
         if shared := [(topic, None) for topic in topics if topic.startswith(SHARED)]:
             self._bell.tell(shared)
+        self._deliver(outcomes, topics)
 
     def _repeat(self, link: _Link, entry: Entry, topics: set[str]) -> list[Outcome]:
         """The entry in one transaction, tried again while it loses serialization conflicts or meets a stale connection."""

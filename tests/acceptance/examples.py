@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.acceptance.server import KEY, Server
-from tests.cli.process import answer, environment
+from tests.cli.process import environment
 from tests.vendor.suites import suite
 
 VERSION = "2.12.0"
@@ -78,7 +78,9 @@ def _token(_: Server) -> dict[str, str]:
 
 def _self_hosted(server: Server) -> dict[str, str]:
     made = server.ask("POST", "/v1/environments", {"name": "own", "config": {"type": "self_hosted"}}).ok()
-    key = answer("keys", "create", "--environment", made["id"], *server.place)["key"]
+    command = [sys.executable, "-m", "rota", "keys", "create", "--environment", made["id"], *server.place, "--json"]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=_SECONDS, check=True)
+    key = json.loads(done.stdout)["key"]
     folder = server.folder / "work"
     folder.mkdir()
     return {

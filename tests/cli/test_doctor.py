@@ -106,3 +106,29 @@ def test_people_get_the_remedy_under_what_is_wrong(tmp_path: Path) -> None:
     said = rota("doctor", "--data-dir", str(tmp_path), "--port", "0").stdout
     assert "wrong keys: no active key" in said
     assert "Run `rota keys create`." in said
+
+
+def test_it_says_where_models_are_asked_and_asks_none(tmp_path: Path) -> None:
+    place = ("--data-dir", str(tmp_path), "--port", "0")
+
+    def models(*, well: bool = True, **variables: str) -> dict[str, Any]:
+        return examine(*place, well=well, **variables)["models"]
+
+    assert models()["status"] == "note"
+    assert "scripted" in models()["found"]
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}/x?hush"
+        found = models(ROTA_MODEL_BASE_URL=url, ROTA_MODEL_API_KEY="hush")
+        assert found["status"] == "ok"
+        assert "hush" not in str(found)
+    assert "api.anthropic.com" in models(ROTA_MODEL_API_KEY="hush")["found"]
+    assert "ROTA_MODEL_API_KEY" in models(ROTA_MODEL_PROVIDER="anthropic", well=False)["found"]
+    assert "although" in models(ROTA_MODEL_PROVIDER="scripted", ROTA_MODEL_API_KEY="hush")["found"]
+
+
+def test_a_model_is_asked_when_that_is_wanted(tmp_path: Path) -> None:
+    place = ("--data-dir", str(tmp_path), "--port", "0", "--ask-model", "claude-test-1")
+    assert "scripted" in examine(*place, well=True)["model claude-test-1"]["found"]
+    found = examine(*place, well=False, ROTA_MODEL_BASE_URL="http://127.0.0.1:9", ROTA_MODEL_API_KEY="hush")
+    assert "cannot be reached" in found["model claude-test-1"]["found"]
+    assert "hush" not in str(found)

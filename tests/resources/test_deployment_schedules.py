@@ -202,6 +202,11 @@ def test_schedules_are_counted_for_the_organization_paused_ones_too(tmp_path: Pa
         api.post(path(first), {"schedule": cron("0 8 * * *")}).ok()
 
 
+def test_no_bound_is_no_bound(tmp_path: Path, clock: HandClock) -> None:
+    with Api(f"sqlite:///{tmp_path / 'rota.db'}", tmp_path, clock, max_scheduled_deployments=0) as api:
+        assert all(api.deployment(schedule=cron("0 9 * * *")) for _ in range(3))
+
+
 def test_the_bound_holds_against_creates_at_once(database_url: str, tmp_path: Path, clock: HandClock) -> None:
     with Api(database_url, tmp_path, clock, max_scheduled_deployments=3) as api:
         deployment = api.deployment()

@@ -33,7 +33,7 @@ def append(api: Api, session: str, *kinds: str, thread: str | None = None, body:
 
 def consume(api: Api, session: str, event: str) -> None:
     def work(tx: Tx) -> None:
-        row = tx.one(sql.LAST_POSITION, session_id=session)
+        row = tx.one(sql.LOG_END, session_id=session)
         assert row is not None
         tx.run(CONSUME, session_id=session, id=event, position=row[0] + 1, now=tx.now)
         tx.wake(log.topic(session))

@@ -17,6 +17,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,8 +115,8 @@ class Forked:
 class Ticking(House):
     """A server whose clock runs fast."""
 
-    def __init__(self, folder: Path, url: str, since: int, plant: str | None) -> None:
-        fast = {"ROTA_FAST": f"{START} {since} {FACTOR}", "ROTA_LOG_LEVEL": "error"}
+    def __init__(self, folder: Path, url: str, since: int, plant: str | None, **variables: str) -> None:
+        fast = {"ROTA_FAST": f"{START} {since} {FACTOR}", "ROTA_LOG_LEVEL": "error", **variables}
         # Not the courier, who would carry the announcements off that are looked for in the end.
         super().__init__(
             folder, url, "--only", "scheduler", key=KEY, **fast, **({"ROTA_PLANT": plant} if plant else {})
@@ -155,7 +156,7 @@ def rounds(folder: Path, url: str, kind: str, seed: int, kills: int, *, servers:
     with contextlib.ExitStack() as stack:
         crew = [stack.enter_context(Ticking(folder / str(number), url, since, plant)) for number in range(servers)]
         while toll.kills < kills:
-            _harm(chance.choice(crew), chance, toll)
+            _harm(crew, chance, toll)
         _settle(url)
     _judge(url, toll)
     if kind == "sqlite":
@@ -168,26 +169,40 @@ def _wait(seconds: float) -> None:
     threading.Event().wait(seconds)  # the instant of the harm is what is being tried out
 
 
-def _harm(server: Ticking, chance: random.Random, toll: Toll) -> None:
-    """Kill, stop, or let kill itself, then have it back."""
-    _wait(chance.uniform(0.05, 1.5))
-    if toll.servers > 1 and chance.random() < 0.25:
+def _harm(crew: Sequence[Ticking], chance: random.Random, toll: Toll) -> None:
+    """Stop one for a while; or kill some, let them kill themselves, then have them back."""
+    _wait(chance.uniform(0.02, 1.0))  # a minute of theirs
+    if len(crew) > 1 and chance.random() < 0.25:
+        server = chance.choice(crew)
         server.freeze()
         _wait(chance.choice([0.2, 1.0, 4.0]))
         server.thaw()
         toll.stops += 1
         return
-    server.kill()
-    toll.kills += 1
+    victims = chance.sample(crew, chance.randint(1, len(crew)))
+    for server in victims:
+        server.kill()
+    patience = 8.0 if len(crew) == 1 else 2.5  # among several the turn may be another's
+    with ThreadPoolExecutor(len(victims)) as pool:
+        ways = [(server, random.Random(chance.random()), patience) for server in victims]
+        for kills, at_places in pool.map(lambda way: _bring_back(*way), ways):
+            toll.kills += 1 + kills
+            toll.at_places += at_places
+
+
+def _bring_back(server: Ticking, chance: random.Random, patience: float) -> tuple[int, int]:
+    """Start a server, some times only for it to kill itself; how often it was killed, and how often by itself."""
+    kills = at_places = 0
     while chance.random() < 0.5:
         server.start_with_fuse(chance.choice(PLACES), chance.choice([1, 1, 2, 3]))
-        deadline = time.monotonic() + 8.0
+        deadline = time.monotonic() + patience
         while not server.is_dead and time.monotonic() < deadline:
             _wait(0.02)
-        toll.at_places += server.is_dead
-        toll.kills += 1
+        at_places += server.is_dead
+        kills += 1
         server.kill()
     server.start()
+    return kills, at_places
 
 
 async def _prepare(url: str) -> None:

@@ -1,7 +1,8 @@
 """``rota serve`` with a clock that runs fast, and with places in it where it kills itself: for proofs only.
 
 ``ROTA_FAST`` is ``<virtual start> <real start> <factor>`` (microseconds UTC, the same for every process of an installation):
-the virtual time that every process shows, whichever database it uses. ``ROTA_CRASH_AT`` is ``<place> <n>``: the process kills
+the virtual time that every process shows, whichever database it uses. ``ROTA_STEP`` names
+a file with microseconds by which the clock is wrong, read each time anybody asks. ``ROTA_CRASH_AT`` is ``<place> <n>``: the process kills
 itself (SIGKILL) when it comes to that place for the n-th time. ``ROTA_PLANT`` names a bug of ``sim.plants``, to see that a
 proof finds it. Everything else is the program as it is.
 """
@@ -12,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import rota.cli.serve  # noqa: F401 - so that who forks off this has read all that a server needs
@@ -35,9 +37,11 @@ class FastClock:
     def __init__(self) -> None:
         start, since, factor = os.environ["ROTA_FAST"].split()
         self._start, self._since, self._factor = int(start), int(since), int(factor)
+        self._step = Path(step) if (step := os.environ.get("ROTA_STEP")) else None
 
     def now(self) -> int:
-        return self._start + (time.time_ns() // 1000 - self._since) * self._factor
+        wrong = 0 if self._step is None else int(self._step.read_text())
+        return self._start + (time.time_ns() // 1000 - self._since) * self._factor + wrong
 
     def seconds(self, span: int) -> float:
         return span / SECOND / self._factor

@@ -1,7 +1,7 @@
 """``python -m tests.scheduler.prove_crash --kills 1000``: kill servers that fire schedules, and a table.
 
 Every seed is a fresh database with a hundred deployments that are due every minute of a clock that runs sixty times as
-fast: one server on SQLite, three on PostgreSQL, of which one is killed, stopped, or made to kill itself in the middle of a
+fast: one server on SQLite, three on PostgreSQL, of which one to all are killed, stopped, or made to kill themselves in the middle of a
 batch every second or so. The exit code is 1 if an occurrence was lost, doubled, early or half made. A seed that failed is
 tried again with ``--first SEED --kills EACH --database …``.
 """

@@ -211,3 +211,18 @@ def test_a_schedule_from_before_there_was_anybody_to_fire_it_is_dated(api: Api) 
     api.post(path(paused, "unpause")).ok()
     api.tick(seconds=60)
     assert times(api, paused) == ["2026-03-03T12:02:00Z"]
+
+
+def test_a_sleep_after_a_step_back_is_dealt_with_in_a_few_batches(api: Api) -> None:
+    deployment = api.deployment(schedule=EVERY_MINUTE)
+    live(api, 60)
+    api.clock.set(START - DAY)
+    live(api, 60)
+    api.tick(seconds=10 * 3600)
+    assert scheduling(api, deployment)["missed"] == 599
+    assert api.read(lambda tx: tx.one(STRETCHES)) == (1,)
+    live(api, 14 * 3600 + 60, stride=3600)
+    check(api, deployment)
+
+
+STRETCHES = Query("How many stretches there are.", "SELECT count(*) FROM lapses")

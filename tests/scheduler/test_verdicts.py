@@ -169,3 +169,39 @@ def test_every_occurrence_is_accounted_for_once(
     assert bool(skipped) <= (running and timing.overlap == "skip")
     if now - moments(ripe[-1]) < ON_TIME and timing.catch_up != "all":
         assert verdict.fires == ripe[-1] or skipped
+
+
+@given(
+    away=st.integers(0, 90 * MINUTE),
+    fired=st.sets(st.integers(0, 90)),
+    catch_up=st.sampled_from(["latest", "none", "all"]),
+    window=st.sampled_from([0, HOUR]),
+    limit=st.integers(1, 20),
+    jitter=st.sampled_from(["off", "published"]),
+)
+def test_where_the_clock_was_set_back_every_occurrence_is_in_one_place_after_few_steps(
+    away: int, fired: set[int], **rules: Any
+) -> None:
+    timing, now = Timing(**rules), NOON + 10 * SECOND + away
+    schedule = pending(EVERY_MINUTE, NOON).schedule
+    ran = {NOON + minute * MINUTE for minute in fired if NOON + minute * MINUTE <= now}
+    at: int | None = NOON
+    found, made, steps = list[int](), list[int](), 0
+    while at is not None and schedules.moment(timing, "depl_1", schedule, at) <= now:
+        verdict = decide(pending(EVERY_MINUTE, at, rewound_at=max(ran, default=None)), now, timing, fired=ran)
+        for lapse in verdict.lapses:
+            found += range(lapse.first_at, lapse.last_at + MINUTE, MINUTE)
+        if verdict.fires is not None:
+            made.append(verdict.fires)
+        at, steps = verdict.due_at, steps + 1
+    assert at is not None
+    passed = sorted(due for due in ran if due < at)
+    assert sorted([*found, *made, *passed]) == list(range(NOON, at, MINUTE))
+    assert not ran & set(made)
+    assert steps <= 2 * len(passed) + 1 + len(made)
+    assert len(made) <= limit_of(timing, len(passed))
+
+
+def limit_of(timing: Timing, ran: int) -> int:
+    """How many may fire at one instant: the newest, or so many of each stretch that has not fired."""
+    return timing.limit * (ran + 1) if timing.catch_up == "all" else 1

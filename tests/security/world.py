@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from rota.base import ids
 from rota.base.clock import HandClock
 from rota.http.route import Route
+from rota.resources.sessions import sql as sessions_sql
 from rota.resources.work import items
 from rota.resources.work import sql as work_sql
 from rota.resources.workspaces import actions as workspaces
@@ -39,6 +40,8 @@ from tests.security.makers import (
     shift,
 )
 
+_APART = (sql.ADMIT, work_sql.ADMIT, sessions_sql.STATE)
+"""What is no part of a request: whom the server remembers is not looked up again, and streams look when they are rung."""
 _OURS = re.compile(r"\b[a-z]+_01[0-9A-HJ-Za-z]{22}\b")
 _UUID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 _NAME = re.compile(r"\bthing-\d{6}\b")
@@ -79,7 +82,7 @@ def traced() -> Iterator[list[str]]:
         original = getattr(kind, name)
 
         def call(tx: Any, query: Query | Insert, *args: Any, **parameters: Any) -> Any:
-            if query is not sql.ADMIT:  # whom the server remembers is not looked up again
+            if query not in _APART:
                 seen.append(query.sqlite)
             return original(tx, query, *args, **parameters)
 

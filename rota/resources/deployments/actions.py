@@ -259,6 +259,8 @@ def _check_schedule(tx: Tx, who: Who, deployment: Stored, policy: Policy) -> Non
         cron.check(schedule.expression, schedule.timezone, tx.now)
     except cron.CronError as exc:
         raise InvalidRequest(exc.message) from None
+    if policy.max_scheduled == 0:  # counting a million takes half a second
+        return
     row = tx.one(sql.COUNT_SCHEDULED, organization_id=who.organization_id, id=deployment.id)
     if row is not None and row[0] >= policy.max_scheduled:
         raise InvalidRequest(

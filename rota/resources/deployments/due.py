@@ -83,7 +83,7 @@ def record_failure(tx: Tx, policy: Policy, deployment_id: str) -> Happened:
     if not rows:
         return Happened()
     due_at: int = rows[0][6]
-    if any(occurrence == due_at for _, occurrence in tx.all(sql.FIRED, ids=[deployment_id], since=due_at)):
+    if tx.one(sql.FIRED, ids=[deployment_id], since=due_at, until=due_at) is not None:
         tx.run(sql.PASS_OVER, id=deployment_id)  # it has its run, and must not have another
         return Happened(taken=1)
     return _deal_with(tx, [verdicts.pending(rows[0])], policy, door=_fail)
@@ -157,7 +157,8 @@ def _decide(tx: Tx, due: Sequence[Pending], policy: Policy) -> list[tuple[Pendin
     fired: dict[str, set[int]] = {}
     if rewound := [each for each in due if each.rewound_at is not None and each.due_at <= each.rewound_at]:
         since = min(each.due_at for each in rewound)
-        for deployment_id, scheduled_at in tx.all(sql.FIRED, ids=[each.deployment_id for each in rewound], since=since):
+        names = [each.deployment_id for each in rewound]
+        for deployment_id, scheduled_at in tx.all(sql.FIRED, ids=names, since=since, until=tx.now):
             fired.setdefault(deployment_id, set()).add(scheduled_at)
     return [
         (

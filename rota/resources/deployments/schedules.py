@@ -90,7 +90,7 @@ def overtaken(tx: Tx, deployment_id: str, schedule: Cron, first_at: int, rewound
     only be when the clock was set back."""
     fired: list[int] = []
     if rewound_at is not None and first_at <= rewound_at:
-        fired = sorted(row[1] for row in tx.all(sql.FIRED, ids=[deployment_id], since=first_at) if row[1] <= tx.now)
+        fired = sorted(row[1] for row in tx.all(sql.FIRED, ids=[deployment_id], since=first_at, until=tx.now))
     lapses: list[Lapse] = []
     start: int | None = first_at
     for until, occurrence in [*((each - 1, each) for each in fired), (tx.now, None)]:

@@ -150,9 +150,9 @@ WITH_SESSION_RUNNING = Query(
        WHERE deployment_id = ANY(:ids) AND status IN ('running', 'rescheduling')""",
 )
 FIRED = Query(
-    "Occurrences of some deployments that have a run, from an instant on.",
+    "Occurrences of some deployments that have a run, from one instant to another.",
     """SELECT deployment_id, scheduled_at FROM deployment_runs
-       WHERE deployment_id = ANY(:ids) AND scheduled_at IS NOT NULL AND scheduled_at >= :since""",
+       WHERE deployment_id = ANY(:ids) AND scheduled_at IS NOT NULL AND scheduled_at >= :since AND scheduled_at <= :until""",
 )
 PASS_OVER = Query(
     "Let a schedule see that it is due at occurrences that have a run.",

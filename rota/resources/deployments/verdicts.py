@@ -91,13 +91,13 @@ def decide(
     """
     first, schedule = due.due_at, due.schedule
     after = schedules.following(schedule, first)
-    if due.rewound_at is not None and first <= due.rewound_at:
-        # Among occurrences that have fired, each is looked at by itself.
-        if first in fired:
-            return Verdict(accounted_at=first, due_at=after)
-        newest, late = first, after is not None and _moment(due, timing, after) <= now
-    else:
-        newest, late = _newest(due, timing, after, now), False
+    if first in fired:
+        return _pass_over(due, timing, now, fired)
+    newest, late = _newest(due, timing, after, now), False
+    if (other := min((each for each in fired if each > first), default=None)) is not None and other <= newest:
+        # One further on has fired already: of those before it, none is the newest.
+        last = schedules.last_until(schedule, first - 1, other - 1)
+        newest, late = first if last is None else last, True
     lapses: list[Lapse] = []
     fires: int | None = newest
     if timing.catch_up == "all":
@@ -120,6 +120,14 @@ def decide(
         moment=0 if fires is None else _moment(due, timing, fires),
         lapses=tuple(lapses),
     )
+
+
+def _pass_over(due: Pending, timing: Timing, now: int, fired: Collection[int]) -> Verdict:
+    """Go on to the first occurrence that has not fired."""
+    accounted_at, at = due.due_at, schedules.following(due.schedule, due.due_at)
+    while at in fired and _moment(due, timing, at) <= now:
+        accounted_at, at = at, schedules.following(due.schedule, at)
+    return Verdict(accounted_at=accounted_at, due_at=at)
 
 
 def _moment(due: Pending, timing: Timing, occurrence: int) -> int:

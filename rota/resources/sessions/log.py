@@ -101,10 +101,7 @@ def send(tx: Tx, who: Who, session_id: str, body: SendEvents) -> SentEvents:
             )
     open_calls = calls_of(tx, session)
     _route_answers(tx, session.id, body.events, open_calls)
-    calls_for_work = any(
-        isinstance(event, UserMessage | DefineOutcome | ToolConfirmation | CustomToolResult) for event in body.events
-    )
-    if session.self_hosted and (calls_for_work or _may_have_failed(tx, session, body.events)):
+    if session.self_hosted and _calls_for_a_worker(session, body.events, open_calls):
         workers.want(tx, who, session.id, session.environment_id, session.body.resources)
     waits = tx.one(sql.LAST_WAITING, session_id=session.id)
     assert waits is not None
@@ -135,10 +132,11 @@ def calls_of(tx: Tx, session: Stored) -> Calls:
     return found
 
 
-def _may_have_failed(tx: Tx, session: Stored, sent: Sequence[InboundEvent]) -> bool:
-    """Whether somebody interrupts a session that waits for results, as one does whose worker failed (contract, failures)."""
-    interrupted = any(isinstance(event, Interrupt) for event in sent)
-    return interrupted and session.status == "idle" and workers.waits_for_results(tx, session.id)
+def _calls_for_a_worker(session: Stored, sent: Sequence[InboundEvent], open_calls: Calls) -> bool:
+    """Whether a turn will come of it; or somebody interrupts one that waits for results, as one does whose worker failed."""
+    failed = session.status == "idle" and bool(calls.wanted(open_calls))
+    asking = (UserMessage, DefineOutcome, ToolConfirmation, CustomToolResult)
+    return any(isinstance(event, asking) or (failed and isinstance(event, Interrupt)) for event in sent)
 
 
 def _check_thread(tx: Tx, session_id: str, event: InboundEvent) -> None:

@@ -317,11 +317,6 @@ ANY_WAITING = Query(
     "Whether anything that a client sent waits for the engine.",
     "SELECT id FROM session_events WHERE session_id = :session_id AND processed_at IS NULL LIMIT 1",
 )
-LAST_IDLE = Query(
-    "Why a session last became idle.",
-    """SELECT body FROM session_events WHERE session_id = :session_id AND type = 'session.status_idle'
-       ORDER BY position DESC LIMIT 1""",
-)
 OUTCOMES = Query(
     "Outcomes that were defined and not yet judged for good.",
     """SELECT id FROM session_events WHERE session_id = :session_id AND type = 'user.define_outcome'

@@ -216,18 +216,9 @@ def append(tx: Tx, session: TurnSession, was: Look, what: Appended) -> None:
     for event in what.thread_announced:
         announce(tx, session.who, event, session.id, data={"session_thread_id": session.thread_id})
     if session.self_hosted:
-        _tell_workers(tx, session, what.new)
+        workers.follow(tx, session.who, session.id, session.environment_id, was.body.resources, what.new)
     if what.new or what.taken:
         tx.wake(log.topic(session.id))
-
-
-def _tell_workers(tx: Tx, session: TurnSession, new: Sequence[LogEvent]) -> None:
-    """A call that only a worker can run wants one; a session that has come to rest for good wants none any more."""
-    if any(event.type == "agent.tool_use" for event in new):
-        workers.want(tx, session.who, session.id, session.environment_id, session.body.resources)
-    for event in new:
-        if event.type == "session.status_idle" and event.body["stop_reason"]["type"] != "requires_action":
-            workers.rest(tx, session.id)
 
 
 def _row(session_id: str, event: LogEvent) -> Row:

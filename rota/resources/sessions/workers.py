@@ -5,9 +5,8 @@ a call is written that only a worker can run; and when somebody interrupts one t
 have failed. It wants none any more when it comes to rest with nothing waiting in it, and when it has ended.
 """
 
-from collections.abc import Iterable
-
-import msgspec
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 from rota.base.who import Access, Who
 from rota.resources.sessions import sql
@@ -15,12 +14,22 @@ from rota.resources.sessions.mounts import MemoryStoreResource, SessionResource
 from rota.resources.work import wants
 from rota.store.tx import Tx
 
+_ELSEWHERE = frozenset({"web_search", "web_fetch"})
+"""Built-in tools that no worker runs."""
 
-class _Idle(msgspec.Struct):
-    stop_reason: dict[str, object] = {}
 
+class Written(Protocol):
+    """An event that goes into the log."""
 
-_idle = msgspec.json.Decoder(_Idle).decode
+    @property
+    def type(self) -> str:
+        """Its type."""
+        ...
+
+    @property
+    def body(self) -> Mapping[str, Any]:
+        """Its other fields."""
+        ...
 
 
 def want(tx: Tx, who: Who, session_id: str, environment_id: str, resources: Iterable[SessionResource]) -> None:
@@ -28,18 +37,36 @@ def want(tx: Tx, who: Who, session_id: str, environment_id: str, resources: Iter
     wants.want(tx, [wants.Want(who.workspace_id, environment_id, session_id, stores(resources))])
 
 
-def rest(tx: Tx, session_id: str) -> None:
-    """The session has come to rest after a turn that is over. Nothing happens if something waits in it already."""
-    if tx.one(sql.ANY_WAITING, session_id=session_id) is None:
+def follow(
+    tx: Tx,
+    who: Who,
+    session_id: str,
+    environment_id: str,
+    resources: Iterable[SessionResource],
+    written: Sequence[Written],
+) -> None:
+    """What a turn has written into the log, in the same transaction, tells whether a worker is wanted or not any more."""
+    if any(_is_for_a_worker(event) for event in written):
+        want(tx, who, session_id, environment_id, resources)
+    over = [event for event in written if event.type in ("session.status_idle", "session.status_terminated")]
+    if not over:
+        return
+    if over[-1].type == "session.status_terminated":
+        wants.end(tx, session_id)
+    elif over[-1].body["stop_reason"]["type"] != "requires_action" and not _anything_waits(tx, session_id):
         wants.rest(tx, session_id)
-
-
-def waits_for_results(tx: Tx, session_id: str) -> bool:
-    """Whether an idle session waits for somebody to do something, its worker perhaps."""
-    row = tx.one(sql.LAST_IDLE, session_id=session_id)
-    return row is not None and _idle(row[0]).stop_reason.get("type") == "requires_action"
 
 
 def stores(resources: Iterable[SessionResource]) -> dict[str, Access]:
     """The memory stores among a session's resources, and what it may do with each."""
     return {each.memory_store_id: each.access for each in resources if isinstance(each, MemoryStoreResource)}
+
+
+def _is_for_a_worker(event: Written) -> bool:
+    if event.type != "agent.tool_use":
+        return False
+    return event.body["name"] not in _ELSEWHERE and event.body.get("evaluated_permission") != "deny"
+
+
+def _anything_waits(tx: Tx, session_id: str) -> bool:
+    return tx.one(sql.ANY_WAITING, session_id=session_id) is not None

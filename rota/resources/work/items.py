@@ -44,6 +44,9 @@ def as_of(row: Row, now: int) -> Item:
     item = Item(**fields, again=bool(again), body=sql.body_of(body))
     if item.lease_until is None or item.lease_until > now:
         return item
+    if item.state == "queued":  # whoever it was handed out to has not been heard of
+        anew = replace(item.body, round=item.body.round + 1)
+        return replace(item, delivered_at=None, lease_until=None, again=False, body=anew)
     if item.state in ("starting", "active"):
         anew = replace(item.body, round=item.body.round + 1, holder=None, acknowledged_at=None, heartbeat_at=None)
         return replace(

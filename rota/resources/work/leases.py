@@ -146,6 +146,8 @@ def stop(tx: Tx, who: Who, environment_id: str, work_id: str, body: StopWork) ->
     """
     item = find(tx, who, environment_id, work_id)
     if item.state == "stopped":
+        if who.scope == "session" and not _is_stale(tx, who, item):
+            items.save(tx, [replace(item, lease_until=tx.now)])  # its worker has heard of it, and leaves
         return items.shown(item)
     if _is_stale(tx, who, item):
         raise Conflict(f"Work item {item.id} was handed out anew; only whoever has it now may stop it.")

@@ -53,7 +53,7 @@ def rest(tx: Tx, session_id: str) -> None:
     item = _live(tx, session_id)
     if item is None:
         return
-    if item.state == "queued" and (item.lease_until is None or item.lease_until <= tx.now):
+    if item.state == "queued" and item.lease_until is None:
         items.save(tx, [items.stopped(item, tx.now, until=tx.now)])
     elif item.again:
         items.save(tx, [replace(item, again=False)])

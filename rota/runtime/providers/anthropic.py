@@ -59,7 +59,9 @@ class Anthropic:
     async def close(self) -> None:
         """Release connections."""
         if self._connecting is not None:
-            await (await self._connecting).close()
+            [made] = await asyncio.gather(self._connecting, return_exceptions=True)
+            if not isinstance(made, BaseException):
+                await made.close()
 
     async def _client(self) -> "Client":
         if self._connecting is None:
@@ -96,7 +98,7 @@ class Anthropic:
 
     def _failure(self, exc: Exception, request: ModelRequest, seconds: float) -> ProviderFailure:
         """What went wrong, for the session; and a line in the log, for the operator."""
-        import anthropic  # loaded by now, unless loading it is what failed
+        import anthropic  # loaded by now
         import httpx2  # the SDK's own network library, whose errors come out of a stream as they are
 
         status = request_id = None

@@ -50,6 +50,8 @@ class Bubblewrap:
         resolve: Resolve = system_resolve,
         without: frozenset[str] = frozenset(),
     ) -> None:
+        if not seccomp.known():
+            raise SandboxFailure(f"there is no filter of system calls for {os.uname().machine}, only for x86-64 and arm64")
         self._program = binary.find()
         self._python = binary.interpreter()
         self._users = users
@@ -149,7 +151,7 @@ class Bubblewrap:
     def _prepare(self, spec: Spec, user: int) -> None:
         try:
             ground.clear_the_way(spec.mounts)
-            if self._root:
+            if self._root and "user" not in self._without:
                 for mount in spec.mounts:
                     if mount.writable:
                         ground.give(mount.outside, user)

@@ -4,6 +4,7 @@ checked, and whatever does not fit ends the box.
 
 import asyncio
 import itertools
+import json
 import socket
 import struct
 from typing import Any, Final
@@ -103,7 +104,7 @@ class Link:
         self.theirs.close()
 
     async def _send(self, frame: dict[str, Any]) -> None:
-        data = msgspec.json.encode(frame)
+        data = json.dumps(frame).encode()  # which can say half a surrogate pair, that a model can send
         try:
             async with self._sending:
                 await asyncio.get_running_loop().sock_sendall(self._ours, struct.pack("!I", len(data)) + data)

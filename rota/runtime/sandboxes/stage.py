@@ -28,7 +28,7 @@ def main() -> None:
     os.close(int(sys.argv[1]))
     try:
         if order["folders"]:
-            _mount(order["place"], order["folders"], order["uid"])
+            _mount(order["place"], order["folders"], order["uid"] if order["drop"] else 0)
     except OSError as exc:
         sys.exit(
             f"stage: the folders cannot be shown to the box's user: {exc.strerror}. The server is root, but may not mount; give "

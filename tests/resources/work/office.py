@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from rota.base.clock import HandClock
@@ -14,9 +15,17 @@ MESSAGE = HELLO[0]
 INTERRUPT = {"type": "user.interrupt"}
 SET_STATUS = Query("Show a session in another status.", "UPDATE sessions SET status = :status WHERE id = :id")
 TAKE_UP = Query(
-    "Take up everything that waits.",
-    "UPDATE session_events SET processed_at = :now WHERE session_id = :id AND processed_at IS NULL",
+    "Take up everything that waits, without leaving a trace of it.",
+    "DELETE FROM session_events WHERE session_id = :id AND processed_at IS NULL",
 )
+
+
+@dataclass
+class Event:
+    """What the engine writes."""
+
+    type: str
+    body: dict[str, Any]
 
 
 class Office:
@@ -59,31 +68,32 @@ class Office:
 
     def call(self, session: str, name: str = "bash", **fields: Any) -> str:
         """The engine writes a call that a worker must run, and waits: the call's id."""
-
-        def append(tx: Tx) -> str:
-            stored = rows.find(tx, self.api.who, session)
-            tx.run(TAKE_UP, id=session, now=tx.now)
-            body = json.dumps({"name": name, "input": {}, "evaluated_permission": "allow", **fields})
-            [call] = log.append(tx, session, [("agent.tool_use", body)], processed_at=tx.now)
-            workers.want(tx, self.api.who, session, stored.environment_id, stored.body.resources)
-            reason = {"type": "requires_action", "event_ids": [call[2]]}
-            log.append(tx, session, [("session.status_idle", json.dumps({"stop_reason": reason}))], processed_at=tx.now)
-            tx.run(SET_STATUS, id=session, status="idle")
-            return call[2]
-
-        return self.api.write(append)
+        use = {"name": name, "input": {}, "evaluated_permission": "allow", **fields}
+        [call, _] = self._write(session, ("agent.tool_use", use), ("session.status_idle", None))
+        return call
 
     def rest(self, session: str) -> None:
         """The engine ends a turn for good."""
+        self._write(session, ("session.status_idle", {"stop_reason": {"type": "end_turn"}}))
 
-        def append(tx: Tx) -> None:
-            tx.run(TAKE_UP, id=session, now=tx.now)
-            body = json.dumps({"stop_reason": {"type": "end_turn"}})
-            log.append(tx, session, [("session.status_idle", body)], processed_at=tx.now)
+    def _write(self, session: str, *events: tuple[str, Any]) -> list[str]:
+        """Take up what waits, and write events as ``turns.append`` does; their ids. An idle without a body waits for the first."""
+
+        def append(tx: Tx) -> list[str]:
+            tx.run(TAKE_UP, id=session)
+            made: list[str] = []
+            written: list[Event] = []
+            for kind, given in events:
+                body = given or {"stop_reason": {"type": "requires_action", "event_ids": made[:]}}
+                [row] = log.append(tx, session, [(kind, json.dumps(body))])
+                made.append(row[2])
+                written.append(Event(kind, body))
+            stored = rows.find(tx, self.api.who, session)
             tx.run(SET_STATUS, id=session, status="idle")
-            workers.rest(tx, session)
+            workers.follow(tx, self.api.who, session, stored.environment_id, stored.body.resources, written)
+            return made
 
-        self.api.write(append)
+        return self.api.write(append)
 
     # Workers
 

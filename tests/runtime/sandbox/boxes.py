@@ -8,7 +8,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
 
 from rota.outgoing import guard
 from rota.outgoing.resolve import Resolve, system_resolve

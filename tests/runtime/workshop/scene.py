@@ -53,6 +53,11 @@ class Scene:
         self.close()
         self._open()
 
+    def restart_boxes(self) -> None:
+        """End all boxes, as an idle server does."""
+        self.api.run(self.workshop.stop())
+        self._toolboxes = {}
+
     @property
     def stock(self) -> Stock:
         """What the workshop's benches have in common."""

@@ -14,6 +14,11 @@ async def _write(folder: Path) -> None:
     (folder / "x").write_text("whole")
 
 
+def names(folder: Path) -> list[str]:
+    """What is in a folder."""
+    return sorted(path.name for path in folder.iterdir())
+
+
 def test_of_many_who_want_it_one_makes_it(tmp_path: Path) -> None:
     made: list[Path] = []
 
@@ -42,7 +47,7 @@ def test_a_maker_that_fails_leaves_nothing_and_the_next_one_makes_it(tmp_path: P
         shelf = Shelf(tmp_path)
         with pytest.raises(ValueError, match="no"):
             await shelf.take("thing", 0, fail)
-        assert [path.name for path in tmp_path.iterdir()] == ["thing.lock"]
+        assert names(tmp_path) == ["thing.lock"]
         (await shelf.take("thing", 0, _write)).release()
 
     asyncio.run(work())
@@ -74,7 +79,7 @@ def test_only_what_nobody_uses_is_cleared(tmp_path: Path) -> None:
         held.release()
         assert other.clear(10) == 0
         assert other.clear(50) == 1
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["young", "young.lock"]
+        assert names(tmp_path) == ["young", "young.lock"]
         with await shelf.take("thing", 200, _write) as again:
             assert (again.path / "x").read_text() == "whole"
 
