@@ -34,10 +34,6 @@ from rota.resources.sessions.stream import Logs
 from rota.runtime import worker
 from rota.runtime.opening import open_premises
 from rota.runtime.providers.open import open_provider
-<<<<<<< HEAD
-from rota.runtime.stand_ins import EmptyWorkshop
-=======
->>>>>>> main
 from rota.scheduler import turning
 from rota.scheduler.sweeper import Sweeper
 from rota.scheduler.ticker import FIRES, Ticker

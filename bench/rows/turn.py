@@ -63,10 +63,9 @@ class Watcher:
         answer.read()
         if answer.status != 200:
             raise ValueError(f"{answer.status} on {self._path}")
-        began, first, request, events = time.perf_counter(), 0.0, 0.0, 0
-        for kind in self._kinds():
+        began, first, request = time.perf_counter(), 0.0, 0.0
+        for events, kind in enumerate(self._kinds(), 1):
             now = (time.perf_counter() - began) * 1e3
-            events += 1
             first = first or now
             if kind == "span.model_request_start":
                 request = request or now
@@ -125,7 +124,6 @@ def starts(server: Server, where: dict[str, Any], plan: Plan) -> list[Line]:
 
 async def bare(sandbox: Sandbox, folder: Path, rounds: int) -> tuple[list[float], list[float], list[float]]:
     """Milliseconds: a box until it has run its first call, a bare ``bwrap`` that runs ``true``, a call in an open box."""
-    folder.mkdir()
     spec = Spec(name="sesn_bench", mounts=(Mount(folder, "/workspace", writable=True),))
     ready, program, calls = list[float](), list[float](), list[float]()
     for _ in range(rounds):
@@ -164,6 +162,7 @@ def tools(server: Server, where: dict[str, Any], stage: Stage) -> tuple[list[Lin
             await sandbox.close()
 
     rounds = 3 if stage.plan.quick else 10
+    (stage.scratch / "box").mkdir()
     problem, (ready, program, calls) = asyncio.run(measure())
     if problem is not None:
         return [], [f"no sandbox here, so tool calls are not measured: {problem}"]
