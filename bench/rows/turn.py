@@ -218,9 +218,8 @@ def turn(stage: Stage) -> Section:
         lines = starts(server, where, stage.plan)
         stage.tell("tools")
         more, notes = tools(server, where, stage)
-    with rota(stage.scratch / "many", extra=SETTINGS) as server:
         stage.tell("many sessions")
-        lines += more + at_once(server, office(server), stage)
+        lines += more + at_once(server, where, stage)
     return Section(
         13,
         "turn",
