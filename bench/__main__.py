@@ -30,6 +30,7 @@ from bench.rows.run_now import durability, run_now
 from bench.rows.sandbox import sandbox
 from bench.rows.slow_disk import slow_disk
 from bench.rows.streams import streams
+from bench.rows.turn import turn
 from bench.rows.usual import usual_way
 from bench.stage import Stage
 
@@ -61,6 +62,7 @@ ROWS = (
     Row(11, "files", files),
     Row(12, "streams", streams),
     Row(13, "sandbox", sandbox),
+    Row(14, "turn", turn),
 )
 
 

@@ -184,6 +184,12 @@ class Settings(Struct, kw_only=True, frozen=True):
             description="Key for the Messages API. With bedrock or vertex, a bearer token; default: what the cloud's own tools would use."
         ),
     ] = None
+    model_script: Annotated[
+        str | None,
+        Meta(
+            description="File with a script, in the scripted model's language, that it plays in conversations without one of their own."
+        ),
+    ] = None
     model_silence_seconds: Annotated[
         int,
         Meta(
