@@ -28,6 +28,9 @@ from tests.databases import fresh, postgres_server, relax
 HEAD = 400
 """Bytes that the head of a response takes, more or less: cuts fall into it, too."""
 ROOM = 1_000_000
+"""Bytes that a reader may cost."""
+SEAL = {"ROTA_SEAL_KEY": "c2l4dGVlbiBzaXh0ZWVuIHNpeHRlZW4gc2l4dGVlbiE"}
+"""Servers of one database share the key."""
 
 
 class Cuts(NamedTuple):
@@ -153,15 +156,11 @@ def main() -> int:
         for where in ("sqlite", "postgres"):
             url = stack.enter_context(fresh(where, folder, postgres))
             if where == "postgres":
-                relax_later = url
-            with Server(folder / where, url, ROTA_SEAL_KEY="c2l4dGVlbiBzaXh0ZWVuIHNpeHRlZW4gc2l4dGVlbiE") as one:
-                if where == "postgres":
-                    relax(relax_later)
+                relax(url)
+            with Server(folder / where, url, **SEAL) as one:
                 rows = [("itself", cuts(one, one, given.reconnects))]
                 if where == "postgres":
-                    with Server(
-                        folder / "other", url, ROTA_SEAL_KEY="c2l4dGVlbiBzaXh0ZWVuIHNpeHRlZW4gc2l4dGVlbiE"
-                    ) as other:
+                    with Server(folder / "other", url, **SEAL) as other:
                         rows.append(("another process", cuts(one, other, given.reconnects, seed=2)))
                 for reader, found in rows:
                     good = good and not found.wrong

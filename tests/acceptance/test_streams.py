@@ -6,11 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.prove_stream import cuts, many, slow
+from tests.acceptance.prove_stream import SEAL, cuts, many, slow
 from tests.acceptance.server import Server
 from tests.acceptance.streaming import Reader, listed, send, session
-
-SEAL = {"ROTA_SEAL_KEY": "c2l4dGVlbiBzaXh0ZWVuIHNpeHRlZW4gc2l4dGVlbiE"}
 
 
 def test_stream_and_list_together_give_every_event_once_whatever_is_cut_off(server: Server) -> None:
