@@ -127,7 +127,8 @@ class Settings(Struct, kw_only=True, frozen=True):
     priced_models: Annotated[
         str,
         Meta(
-            description="Comma-separated models, besides the vendor's listed ones, that have a list price and so may carry a budget."
+            description="Comma-separated models, besides the vendor's listed ones, that have a list price and so may carry a budget: "
+            "`name=input/output`, in dollars for a million tokens. Of a name without amounts only running time counts."
         ),
     ] = ""
     max_scheduled_deployments: Annotated[
@@ -181,6 +182,12 @@ class Settings(Struct, kw_only=True, frozen=True):
         str | None,
         Meta(
             description="Key for the Messages API. With bedrock or vertex, a bearer token; default: what the cloud's own tools would use."
+        ),
+    ] = None
+    model_script: Annotated[
+        str | None,
+        Meta(
+            description="File with a script, in the scripted model's language, that it plays in conversations without one of their own."
         ),
     ] = None
     model_silence_seconds: Annotated[

@@ -16,7 +16,7 @@ from msgspec import Struct
 from rota.base import log
 from rota.base.errors import Fault
 from rota.base.policy import Policy
-from rota.resources.environments.wire import Cloud, Packages
+from rota.resources.environments.wire import Cloud
 from rota.resources.sessions import belongings
 from rota.resources.sessions.mounts import UPLOADS, FileResource
 from rota.resources.sessions.turns import TurnSession
@@ -102,7 +102,10 @@ class Bench:
         try:
             outcome = await box.call(name, input)
         except SandboxFailure as exc:
-            return await self._lost(box, session, exc)
+            _logger.warning("a sandbox has ended", session_id=session.id, reason=str(exc))
+            return _error(await self._why(box))
+        if box.ended and outcome.is_error:  # the driver has said why; what follows from it is ours to say
+            return Outcome([*outcome.content, _text(await self._why(box))], is_error=True)
         await self._publish(session)
         notes += self._news()
         if notes:
@@ -135,6 +138,12 @@ class Bench:
     async def _ready(self, session: TurnSession) -> tuple[Box, list[str]]:
         """The box, its files in place, and what the model should know besides."""
         notes: list[str] = []
+        if self._box is not None and self._box.ended:
+            await self._drop()
+            notes.append(
+                "The sandbox had ended since the last call, so this ran in a new shell: files are as they were, variables and "
+                "background processes are gone."
+            )
         if self._box is None:
             await asyncio.to_thread(self._stock.folders.make, session.id)
             notes += await self._stage(session)
@@ -165,8 +174,10 @@ class Bench:
         ]
         try:
             layer = await stock.layers.take(config.packages, stock.now)
+            environment = dict(stock.registries.variables)
             if layer is not None:
                 self._held.append(layer)
+                environment |= packages.variables(config.packages, stock.layers.seen_at(layer.path))
                 mounts.append(Mount(layer.path, packages.INSIDE))
             taken, missing = await stock.skills.take(session.who, session.body.skills, await stock.now())
             self._held += [held for _, held in taken]
@@ -183,7 +194,7 @@ class Bench:
                     [server.url for server in session.agent.mcp_servers],
                 ),
                 limits=limits,
-                environment=variables_of(config.packages, stock.registries),
+                environment=environment,
             )
             return await stock.sandbox.open(spec)
         except BaseException:
@@ -209,20 +220,20 @@ class Bench:
         self._cleanings += 1
         return Limits(memory=limits.memory, disk=used + _SLACK, processes=limits.processes)
 
-    async def _lost(self, box: Box, session: TurnSession, exc: SandboxFailure) -> Outcome:
-        _logger.warning("a sandbox has ended", session_id=session.id, reason=str(exc))
+    async def _why(self, box: Box) -> str:
+        """What a model is told when the box has ended under a call; the box is done with."""
         async with self._lock:
             if self._box is box:
                 await self._drop()
         most = self._stock.limits.disk
         used = await asyncio.to_thread(_size, self._place)
         if used > most:
-            return _error(
+            return (
                 f"The sandbox was stopped because its folders hold {used >> 20} MB, and may hold {most >> 20}. Files are as they "
                 "were; the shell and all processes are gone. The next call has a new shell: delete what is not needed before "
                 "anything else."
             )
-        return _error(
+        return (
             "The sandbox ended while this was running; it may have taken effect. Files are as they were; the shell's state and all "
             "processes are gone. The next call has a new shell."
         )
@@ -262,11 +273,6 @@ class Bench:
 
 class _Full(Exception):
     """The disk is full and stays so."""
-
-
-def variables_of(listed: Packages, registries: Registries) -> dict[str, str]:
-    """What commands find in their environment."""
-    return {**registries.variables, **packages.variables(listed)}
 
 
 def _size(place: Place) -> int:

@@ -80,6 +80,10 @@ class Layers:
 
         return await self.shelf.take(name, at, make)
 
+    def seen_at(self, folder: Path) -> str:
+        """Under which path programs find a folder of packages: a driver that cannot mount puts real paths into commands only."""
+        return str(folder) if self._sandbox.name == "unsafe-local" else INSIDE
+
     def clear(self, before: int) -> int:
         """Remove lists that nobody has used since ``before`` (microseconds UTC); how many. Blocks."""
         for path in self._root.glob("*.failed"):
@@ -103,8 +107,8 @@ class Layers:
                 **self._registries.variables,
                 "PATH": _PATH,
                 # Beside the result and counted with it: what is unpacked may be larger than the memory that /tmp is in.
-                "TMPDIR": f"{INSIDE}/.making",
-                "NPM_CONFIG_CACHE": f"{INSIDE}/.making/npm",
+                "TMPDIR": f"{self.seen_at(folder)}/.making",
+                "NPM_CONFIG_CACHE": f"{self.seen_at(folder)}/.making/npm",
                 "NPM_CONFIG_UPDATE_NOTIFIER": "false",
                 "PIP_NO_CACHE_DIR": "1",
                 "PIP_NO_INPUT": "1",
@@ -167,16 +171,16 @@ class Layers:
         (self._root / f"{name}.failed").unlink(missing_ok=True)
 
 
-def variables(packages: Packages) -> dict[str, str]:
+def variables(packages: Packages, at: str = INSIDE) -> dict[str, str]:
     """What makes Python, Node.js and the shell find what is mounted."""
     found: dict[str, str] = {}
     folders: list[str] = []
     if packages.pip:
-        found["PYTHONPATH"] = f"{INSIDE}/python"
-        folders.append(f"{INSIDE}/python/bin")
+        found["PYTHONPATH"] = f"{at}/python"
+        folders.append(f"{at}/python/bin")
     if packages.npm:
-        found["NODE_PATH"] = f"{INSIDE}/node/node_modules"
-        folders.append(f"{INSIDE}/node/node_modules/.bin")
+        found["NODE_PATH"] = f"{at}/node/node_modules"
+        folders.append(f"{at}/node/node_modules/.bin")
     if folders:
         found["PATH"] = ":".join([*folders, "/home/agent/.local/bin", _PATH])
     return found

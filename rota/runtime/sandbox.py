@@ -64,6 +64,11 @@ class SandboxFailure(Exception):
 class Box(Protocol):
     """An open box."""
 
+    @property
+    def ended(self) -> bool:
+        """Whether it is not open any more: closed, dead, or stopped for what it used."""
+        ...
+
     async def call(self, tool: str, input: dict[str, Any], *, seconds: float = 150.0) -> Outcome:
         """Run one of ``tool.SANDBOX_TOOLS`` inside, at most so long. SandboxFailure if the box died; another may be opened."""
         ...

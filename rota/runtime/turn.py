@@ -19,7 +19,7 @@ from rota.base.errors import Unavailable, Unsure
 from rota.base.wire import encode
 from rota.resources.sessions import turns
 from rota.resources.sessions.calls import Call
-from rota.resources.sessions.turns import Claim
+from rota.resources.sessions.turns import Claim, LogEvent
 from rota.runtime import transcript
 from rota.runtime.advance import Held, Limits, advance, take_up
 from rota.runtime.attachments import Attachments
@@ -80,6 +80,7 @@ class Turn:
         was away for too long. While it is ``crowded``, long turns let others go first."""
         db, limits = self._parts.db, self._parts.limits
         self._held = take_up(*await db.read(turns.load, self.claim), limits)
+        self._used = _has_used_tools(self._held.log)
         came: Sequence[Came] = ()
         try:
             while True:
@@ -288,6 +289,14 @@ class Turn:
             await work
         except Exception as exc:
             _logger.error("the workshop could not tidy up", session_id=self.claim.session_id, exc_info=exc)
+
+
+def _has_used_tools(log: Sequence[LogEvent]) -> bool:
+    """Whether a turn that somebody else began, and died over, has used tools since the session last rested."""
+    for event in reversed(log):
+        if event.type in ("agent.tool_use", "session.status_idle"):
+            return event.type == "agent.tool_use"
+    return False
 
 
 async def _cancel(tasks: Iterable["asyncio.Task[T]"]) -> None:

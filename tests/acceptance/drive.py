@@ -123,19 +123,39 @@ class Drive:
         raw = result.read()
         return await raw if inspect.isawaitable(raw) else raw
 
-    async def follow(self, member: str, act: Callable[[], Awaitable[None]], *args: Any, **arguments: Any) -> list[Any]:
-        """Call a member that streams, act while the stream is open, and read on to its end; the events, as JSON."""
+    async def follow(
+        self,
+        member: str,
+        act: Callable[[], Awaitable[None]],
+        *args: Any,
+        until: Callable[[list[Any]], bool] = lambda _: False,
+        **arguments: Any,
+    ) -> list[Any]:
+        """Call a member that streams, act while the stream is open, and read on to its end, or until the events so far are
+        enough; the events, as JSON."""
         stream = self._call(member, *args, **arguments)
         if inspect.isawaitable(stream):
             stream = await stream
         await act()
-        events = [event async for event in stream] if hasattr(stream, "__aiter__") else list(stream)
         found: list[Any] = []
-        for event in events:
-            found.append(event.to_dict(mode="json", use_api_names=True))
-            verdict = self.wire.judge.judge_event(member, json.dumps(found[-1]).encode())
-            self.wire.problems += [f"{member} {event.type}: {problem}" for problem in verdict.problems]
-            self.wire.unknown |= verdict.unknown
+        if hasattr(stream, "__aiter__"):
+            async for event in stream:
+                if until(self._note(member, event, found)):
+                    break
+            await stream.close()
+        else:
+            for event in stream:
+                if until(self._note(member, event, found)):
+                    break
+            stream.close()
+        return found
+
+    def _note(self, member: str, event: Any, found: list[Any]) -> list[Any]:
+        """Judge an event, and put it to those that were found."""
+        found.append(event.to_dict(mode="json", use_api_names=True))
+        verdict = self.wire.judge.judge_event(member, json.dumps(found[-1]).encode())
+        self.wire.problems += [f"{member} {event.type}: {problem}" for problem in verdict.problems]
+        self.wire.unknown |= verdict.unknown
         return found
 
     async def walk(self, member: str, *args: Any, **arguments: Any) -> list[Any]:

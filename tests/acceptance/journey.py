@@ -20,6 +20,7 @@ from journey_files import files
 from journey_resources import resources
 from journey_skills import skills
 from journey_streams import streams
+from journey_turns import turns
 from journey_webhooks import webhooks
 from schemas import Judge
 
@@ -468,6 +469,7 @@ async def journey(drive: Drive, admin: Drive, stranger: Drive, worker: Drive, st
     seen["failures"] = await failures(drive, style, clerk)
     seen["sessions"] = await sessions(drive, style, clerk, deployment, seen["deployments"]["runs"][0])
     seen["streams"] = await streams(drive, style, clerk)
+    seen["turns"] = await turns(drive, style)
     seen["memory"] = await journey_memory.memory(drive, style)
     seen["vaults"] = await journey_vaults.vaults(drive, style)
     seen["files"] = await files(drive, style, clerk, office)

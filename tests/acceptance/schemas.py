@@ -139,8 +139,8 @@ DOWNLOADS = frozenset({"beta.files.download", "beta.skills.versions.download"})
 """Members that answer with bytes, which no type describes."""
 STREAMS = frozenset({"beta.sessions.events.stream", "beta.sessions.threads.events.stream"})
 """Members that answer with events, each of which is judged by itself."""
-NEVER_ANSWERED = frozenset({"beta.files.download", "beta.sessions.threads.archive"})
-"""Members that only refuse on the journeys: only what an agent wrote is downloaded, and no session has a child thread."""
+NEVER_ANSWERED = frozenset({"beta.sessions.threads.archive"})
+"""Members that only refuse on the journeys: no session has a child thread."""
 
 PRESENT = {
     "BetaEnvironment": {"archived_at", "description", "scope"},

@@ -32,6 +32,7 @@ KNOWN_KEYS = {
         "BetaManagedAgentsSessionAgent.execution_identity": "younger than this client",
         "BetaManagedAgentsSessionThreadAgent.execution_identity": "younger than this client",
         "BetaManagedAgentsAgentToolConfig.type": "younger than this client",
+        "BetaManagedAgentsAgentToolUseEvent.evaluation": "younger than this client",
         "SyncPageCursor.has_more": "in the old shape of lists of skills (contract); the client's pages go by next_page",
         "FileMetadata.expires_at": "younger than this client",
     },

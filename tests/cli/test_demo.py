@@ -7,10 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import anthropic
 import httpx2
 import pytest
 
-from tests.cli.process import SECONDS, environment, eventually, refusal, rota
+from rota.cli import story
+from tests.acceptance.server import Server
+from tests.cli.process import SECONDS, answer, environment, eventually, refusal, rota
 
 
 def test_the_demo_shows_a_run_and_a_failed_run_and_clears_up(tmp_path: Path) -> None:
@@ -20,13 +23,43 @@ def test_the_demo_shows_a_run_and_a_failed_run_and_clears_up(tmp_path: Path) -> 
     assert len(set(re.findall(r"drun_\w+", said))) == 2
     assert len(set(re.findall(r"sesn_\w+", said))) == 1 + 5
     assert "user.message" in said
+    assert "end_turn" in said
     assert "environment_archived_error" in said
+    if "No sandbox can be made here" not in said:
+        assert "agent.tool_use" in said
+        assert "2 parcels were late" in said
+        assert "1044,Long Acre,12:00,14:05" in said.partition("late.csv:")[2]
     fired = re.findall(r"(\d\d:\d\d):00\W+(\d\d:\d\d):00\.000000\W+sesn_", said)
     upcoming = re.search(r"Its next runs \(UTC\): ([\d:, ]+)\.", said)
     assert upcoming is not None
     assert [scheduled for scheduled, _ in reversed(fired)] == upcoming[1].split(", ")
     assert all(scheduled == made for scheduled, made in fired)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_demo_tells_machines_the_same(tmp_path: Path) -> None:
+    told = answer("demo", TMPDIR=str(tmp_path))
+    assert told["run"]["session_id"] == told["session"]["id"]
+    assert told["session"]["status"] == "idle"
+    assert told["events"][-1]["stop_reason"] == {"type": "end_turn"}
+    assert told["failed_run"]["error"]["type"] == "environment_archived_error"
+    assert [run["trigger_context"]["type"] for run in told["scheduled_runs"]] == ["schedule"] * 5
+    if told["no_sandbox"] is None:
+        [output] = told["outputs"]
+        assert output["filename"] == "late.csv"
+        assert output["text"].splitlines()[1:] == ["1042,Mill Road,10:30,11:15", "1044,Long Acre,12:00,14:05"]
+
+
+def test_where_no_sandbox_can_be_made_the_agent_only_talks(tmp_path: Path) -> None:
+    teller = story.Teller(json=True)
+    with Server(tmp_path, ROTA_SANDBOX="off") as server:
+        client = anthropic.Anthropic(base_url=server.url, api_key=server.key)
+        story.tell(client, "claude-opus-5-5", teller, scripted=True, sandbox=False)
+    kinds = [event["type"] for event in teller.told["events"]]
+    assert "agent.message" in kinds
+    assert "agent.tool_use" not in kinds
+    assert kinds[-1] == "session.status_idle"
+    assert "outputs" not in teller.told
 
 
 def test_a_kept_demo_can_be_called_and_stopped_as_it_says(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ configured; says in the log which provider it is, loudly when no model will be a
 from collections.abc import Callable
 from importlib.util import find_spec
 from ipaddress import ip_address
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from rota.base.errors import Unusable
 from rota.base.settings import Settings
 from rota.runtime.provider import Provider
 from rota.runtime.providers.anthropic import Anthropic
+from rota.runtime.providers.script import MARK, is_script
 from rota.runtime.providers.scripted import Scripted
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ def open_provider(settings: Settings) -> Provider:
             f"ROTA_MODEL_BASE_URL{ignored}",
             provider=name,
         )
-        return Scripted()
+        return Scripted(_script(settings))
     connect = _connection(name, settings)
     if (
         name != "anthropic"
@@ -74,6 +76,20 @@ def open_provider(settings: Settings) -> Provider:
     _log.info("models are asked", provider=name, at=urlsplit(settings.model_base_url or VENDOR).netloc or name)
     secrets = (settings.model_api_key,) if settings.model_api_key else ()
     return Anthropic(name, connect, max_tokens=settings.model_max_tokens, secrets=secrets)
+
+
+def _script(settings: Settings) -> str | None:
+    """The script that is played where a conversation has none."""
+    if settings.model_script is None:
+        return None
+    path = Path(settings.model_script)
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise Unusable(f"ROTA_MODEL_SCRIPT: {path} cannot be read: {exc}") from None
+    if not is_script(text):
+        raise Unusable(f"ROTA_MODEL_SCRIPT: the first line of {path} is not {MARK}")
+    return text
 
 
 def _connection(name: Name, settings: Settings) -> "Callable[[], Client]":

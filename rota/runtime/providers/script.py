@@ -72,9 +72,10 @@ class Next(NamedTuple):
     line: Line | Malformed
 
 
-def following(request: ModelRequest) -> Next | None:
-    """The line that is next in this conversation; None if there is no script, or it is at its end."""
-    found = _newest(request)
+def following(request: ModelRequest, default: str | None = None) -> Next | None:
+    """The line that is next in this conversation; None if there is no script, or it is at its end. Where the conversation has
+    none, ``default`` is played."""
+    found = _newest(request, default)
     if found is None:
         return None
     place, text, replies = found
@@ -112,11 +113,11 @@ def last_words(request: ModelRequest) -> str:
     return words
 
 
-def _newest(request: ModelRequest) -> tuple[int, str, int] | None:
+def _newest(request: ModelRequest, default: str | None) -> tuple[int, str, int] | None:
     """The script that is played: its place among the blocks, its text, and how many replies came after it."""
-    found: tuple[int, str] | None = None
+    found: tuple[int, str] | None = None if default is None else (_BEFORE_ALL, default)
     for block in request.system:
-        if _is_script(block.get("text")):
+        if is_script(block.get("text")):
             found = (_BEFORE_ALL, block["text"])
             break
     place, replies = 0, 0
@@ -124,7 +125,7 @@ def _newest(request: ModelRequest) -> tuple[int, str, int] | None:
         if message["role"] == "assistant":
             replies += 1
         for text in _texts(message):
-            if message["role"] == "user" and text is not None and _is_script(text):
+            if message["role"] == "user" and text is not None and is_script(text):
                 found, replies = (place, text), 0
             place += 1
     return None if found is None else (found[0], found[1], replies)
@@ -140,5 +141,6 @@ def _texts(message: Block) -> Iterator[str | None]:
         yield block["text"] if block.get("type") == "text" else None
 
 
-def _is_script(text: object) -> bool:
+def is_script(text: object) -> bool:
+    """Whether a text is a script."""
     return isinstance(text, str) and text.split("\n", 1)[0].rstrip() == MARK

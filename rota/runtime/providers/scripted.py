@@ -1,7 +1,8 @@
 """The scripted model: no model at all, but replies by rule, for a laptop without a key and for tests.
 
 Promises: says so in the first words of every plain reply; the same conversation gets the same reply, down to the ids and
-the usage, on any server and after any crash; plays scripts (``script.py``). Asks nobody, remembers nothing.
+the usage, on any server and after any crash; plays scripts (``script.py``), its ``default`` where a conversation has none.
+Asks nobody, remembers nothing.
 """
 
 import asyncio
@@ -28,9 +29,12 @@ class Scripted:
 
     name = NAME
 
+    def __init__(self, default: str | None = None) -> None:
+        self._default = default
+
     async def ask(self, request: ModelRequest) -> AsyncGenerator[Piece]:
         """As the contract says. What goes wrong is what a script asks for."""
-        following = script.following(request)
+        following = script.following(request, self._default)
         match following and following.line:
             case script.Line() as line:
                 pass

@@ -41,6 +41,11 @@ class HostedBox:
         self._closing: asyncio.Task[None] | None = None
         self._watch = asyncio.create_task(self._watch_disk())
 
+    @property
+    def ended(self) -> bool:
+        """See ``sandbox.Box``."""
+        return self._closing is not None or self._link.ended.is_set()
+
     async def call(self, tool: str, input: dict[str, Any], *, seconds: float = 150.0) -> Outcome:
         """See ``sandbox.Box``."""
         if tool not in SANDBOX_TOOLS:

@@ -37,6 +37,11 @@ class Translated:
         names = "|".join(re.escape(mount.inside.rstrip("/")) for mount in self._mounts)
         self._inside = re.compile(rf"(?<![\w./~-])({names})(?=[/\s\"'`;:,)|&<>]|$)")
 
+    @property
+    def ended(self) -> bool:
+        """See ``sandbox.Box``."""
+        return self._box.ended
+
     async def call(self, tool: str, input: dict[str, Any], *, seconds: float = 150.0) -> Outcome:
         """See ``sandbox.Box``."""
         given = dict(input)

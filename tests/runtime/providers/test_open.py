@@ -4,6 +4,7 @@ import asyncio
 import json
 import struct
 import zlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,6 +78,15 @@ def test_the_log_says_which(given: dict[str, Any], says: str, capsys: pytest.Cap
     assert says in said
     assert "hush" not in said
     asyncio.run(provider.close())
+
+
+def test_a_script_that_cannot_be_played_stops_the_start(tmp_path: Path) -> None:
+    file = tmp_path / "script"
+    with pytest.raises(Unusable, match="cannot be read"):
+        open_provider(load({"model_script": str(file)}, {}))
+    file.write_text('{"text": "Hello."}')
+    with pytest.raises(Unusable, match="first line"):
+        open_provider(load({"model_script": str(file)}, {}))
 
 
 # Clouds, each in its own dialect

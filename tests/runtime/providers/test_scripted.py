@@ -273,3 +273,23 @@ def test_usage_follows_from_the_lengths() -> None:
     assert usage("x", "y") == usage("x", "y")
     assert usage("x" * 400, "y").input_tokens - usage("", "y").input_tokens == 100
     assert usage("x", "y" * 401).output_tokens - usage("x", "y").output_tokens == 100
+
+
+# A script of the server's
+
+
+def test_a_server_s_own_script_is_played_where_a_conversation_has_none() -> None:
+    default = script({"text": "First."}, {"text": "Second."})
+    found = Talk(Scripted(default), system=[text("You are kind.")])
+    found.say("Hello.")
+    assert found.hear() == "First."
+    found.say("And then?")
+    assert found.hear() == "Second."
+    found.say(script({"text": "Mine."}))
+    assert found.hear() == "Mine."
+
+
+def test_a_system_prompt_s_script_goes_before_the_server_s() -> None:
+    found = Talk(Scripted(script({"text": "Theirs."})), system=[text(script({"text": "Mine."}))])
+    found.say("Hello.")
+    assert found.hear() == "Mine."

@@ -70,16 +70,36 @@ def test_of_too_many_idle_boxes_the_longest_idle_go(opened: Any) -> None:
     assert dict(next(scene.workshop.counts()).numbers) == {("used",): 2, ("idle",): 0}
 
 
-def test_a_box_that_dies_is_replaced_and_the_model_hears_of_it(sqlite_scene: Scene) -> None:
+def test_a_box_that_dies_under_a_call_is_replaced_and_the_model_hears_of_it(sqlite_scene: Scene) -> None:
     scene = sqlite_scene
     session = scene.session()
     scene.bash(session, "cd /tmp; echo kept > /workspace/file")
-    bench = scene.workshop._benches[session.id]
-    scene.api.run(bench._box.close())
-    text = said(scene.call(session, "bash", command="pwd"))
+    box = scene.workshop._benches[session.id]._box
+
+    async def work() -> Any:
+        toolbox = await scene.workshop.open(session)
+        call = asyncio.create_task(toolbox.call("bash", {"command": "touch /workspace/begun; sleep 1000"}))
+        begun = scene.stock.folders.place(session.id).workspace / "begun"
+        while not begun.exists():
+            await asyncio.sleep(0.01)
+        await box.close()
+        return await call
+
+    text = said(scene.api.run(work()))
     assert "The sandbox ended while this was running; it may have taken effect." in text
     assert "a new shell" in text
     assert scene.bash(session, "pwd; cat file") == "/workspace\nkept"
+
+
+def test_a_box_that_died_between_two_calls_is_replaced_and_nothing_is_lost_but_the_shell(sqlite_scene: Scene) -> None:
+    scene = sqlite_scene
+    session = scene.session()
+    scene.bash(session, "cd /tmp; echo kept > /workspace/file")
+    scene.api.run(scene.workshop._benches[session.id]._box.close())
+    outcome = scene.call(session, "bash", command="pwd; cat file")
+    assert not outcome.is_error
+    assert outcome.content[0]["text"] == "/workspace\nkept"
+    assert "in a new shell" in outcome.content[1]["text"]
 
 
 def test_a_call_that_is_given_up_stops(sqlite_scene: Scene) -> None:
@@ -106,7 +126,9 @@ def test_a_full_disk_is_told_and_can_be_cleaned_up(opened: Any) -> None:
     scene = opened(sandbox_disk_mb=8)
     session = scene.session()
     fill = "for n in 1 2 3; do head -c 4M /dev/zero > big$n; done; sleep 60"
-    text = said(scene.call(session, "bash", command=fill))
+    outcome = scene.call(session, "bash", command=fill)
+    assert outcome.is_error
+    text = outcome.content[-1]["text"]
     assert "its folders hold 12 MB, and may hold 8" in text
     assert "delete what is not needed" in text
     assert scene.bash(session, "ls; rm big1 big2") == "big1\nbig2\nbig3"
