@@ -61,12 +61,23 @@ class Site:
         return self.server.ask("GET", f"/v1/sessions/{session}/events?types[]={kind}").ok()["data"]
 
     def finished(self, session: str, turns: int = 1) -> None:
-        """Wait until so many turns have ended for good."""
-        for _ in range(LOOKS):
-            idle = self.events(session, "session.status_idle")
-            if sum(each["stop_reason"]["type"] == "end_turn" for each in idle) >= turns:
-                return
-        raise AssertionError(f"turn {turns} of {session} did not end")
+        """Wait until so many turns have ended for good; the session's stream says when to look."""
+        connection = self.server.connection()
+        try:
+            connection.request(
+                "GET", f"/v1/sessions/{session}/events/stream", headers={"x-api-key": self.server.key or ""}
+            )
+            stream = connection.getresponse()
+            while True:
+                idle = self.events(session, "session.status_idle")
+                if sum(each["stop_reason"]["type"] == "end_turn" for each in idle) >= turns:
+                    return
+                line = b"begin"
+                while line and not line.startswith(b"event: session.status_idle"):
+                    line = stream.readline()
+                assert line, f"turn {turns} of {session} did not end"
+        finally:
+            connection.close()
 
     def results(self, session: str) -> list[str]:
         """The texts that the worker sent back, and whether they are errors, in order."""
