@@ -27,6 +27,7 @@ from bench.rows.memory import memory
 from bench.rows.postgres import postgres
 from bench.rows.run_full import run_full
 from bench.rows.run_now import durability, run_now
+from bench.rows.sandbox import sandbox
 from bench.rows.slow_disk import slow_disk
 from bench.rows.streams import streams
 from bench.rows.usual import usual_way
@@ -59,6 +60,7 @@ ROWS = (
     Row(10, "run-full", run_full),
     Row(11, "files", files),
     Row(12, "streams", streams),
+    Row(13, "sandbox", sandbox),
 )
 
 

@@ -127,7 +127,8 @@ class Settings(Struct, kw_only=True, frozen=True):
     priced_models: Annotated[
         str,
         Meta(
-            description="Comma-separated models, besides the vendor's listed ones, that have a list price and so may carry a budget."
+            description="Comma-separated models, besides the vendor's listed ones, that have a list price and so may carry a budget: "
+            "`name=input/output`, in dollars for a million tokens. Of a name without amounts only running time counts."
         ),
     ] = ""
     max_scheduled_deployments: Annotated[

@@ -27,6 +27,7 @@ from rota.runtime.providers import local
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 15.0
+_TURN_SECONDS = 60.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _held: list[int] = []
 _LISTENING = re.compile(r"rota is listening on (http://\S+)")
@@ -208,6 +209,7 @@ def _show_run(run: Run, title: str) -> None:
 
 
 def _show_session(client: anthropic.Anthropic, session_id: str) -> None:
+    _rest(client, session_id)
     session = client.beta.sessions.retrieve(session_id)
     show.console().print()
     show.thing(
@@ -222,13 +224,23 @@ def _show_session(client: anthropic.Anthropic, session_id: str) -> None:
         },
         title="The session that it started",
     )
-    events = client.beta.sessions.events.list(session_id, limit=5).data
+    events = client.beta.sessions.events.list(session_id, limit=20).data
     show.console().print()
     show.table(
-        ["id", "type", "content"],
-        [[event.id, event.type, _text(event.to_dict())] for event in events],
-        title="Its first events",
+        ["type", "content"],
+        [[event.type, _text(event.to_dict())] for event in events],
+        title="Its events",
     )
+
+
+def _rest(client: anthropic.Anthropic, session_id: str) -> None:
+    """Wait until the session's turn is over; what there is is shown in any case."""
+    began = time.monotonic()
+    with show.console().status("The model is at work …"):
+        while time.monotonic() - began < _TURN_SECONDS:
+            if client.beta.sessions.retrieve(session_id).status in ("idle", "terminated"):
+                return
+            time.sleep(0.05)
 
 
 def _text(event: dict[str, object]) -> str:

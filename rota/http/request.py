@@ -41,13 +41,24 @@ class TwoWayListPage(ListPage, frozen=True):
     prev_page: str | None = None
 
 
+class Live(Protocol):
+    """How chunks end that would go on."""
+
+    cut: "asyncio.Future[None]"
+    """Set when the caller is given up: the connection is dropped, with whatever was not taken."""
+
+    def hang_up(self) -> None:
+        """Let them end."""
+        ...
+
+
 class Reply(Struct, frozen=True):
     """A response whose bytes are ready, or come one by one.
 
     With ``chunks`` they are sent as they come, and ``body`` is nothing; ``length`` is what they will be together, or None if
     that is not known beforehand. Chunks that stop short, by an exception or before ``length``, make the connection close, so
-    that nobody takes what came for the whole. A caller who goes away ends them (``aclose``). When ``cut`` is set, the caller
-    is not waited for any longer: the connection is dropped with whatever was not taken.
+    that nobody takes what came for the whole. A caller who goes away ends them (``aclose``). ``live`` is there for chunks that
+    come for as long as the caller stays.
     """
 
     body: bytes = b""
@@ -56,7 +67,7 @@ class Reply(Struct, frozen=True):
     headers: tuple[tuple[bytes, bytes], ...] = ()
     chunks: AsyncIterator[bytes] | None = None
     length: int | None = None
-    cut: "asyncio.Future[None] | None" = None
+    live: "Live | None" = None
 
 
 class Host(Protocol):

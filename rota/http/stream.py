@@ -4,10 +4,9 @@ Promises: the head goes out at once, whatever the caller accepts; an event is on
 nothing in between keeps it or changes it (``no-cache``, ``x-accel-buffering``). Knows no resource, and does not make events.
 """
 
-import asyncio
 from typing import Protocol
 
-from rota.http.request import Reply
+from rota.http.request import Live, Reply
 
 _HEADERS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 
@@ -21,11 +20,8 @@ PING = frame("ping", b'{"type":"ping"}')
 """What is sent when there is nothing to say; clients pass over it."""
 
 
-class Reader(Protocol):
+class Reader(Live, Protocol):
     """Frames for one caller, as they come."""
-
-    cut: "asyncio.Future[None]"
-    """Set when the caller is given up."""
 
     def __aiter__(self) -> "Reader": ...
 
@@ -40,4 +36,4 @@ class Reader(Protocol):
 
 def reply(reader: Reader) -> Reply:
     """The stream as a response."""
-    return Reply(content_type=b"text/event-stream; charset=utf-8", headers=_HEADERS, chunks=reader, cut=reader.cut)
+    return Reply(content_type=b"text/event-stream; charset=utf-8", headers=_HEADERS, chunks=reader, live=reader)

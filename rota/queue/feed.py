@@ -55,8 +55,11 @@ class Source(Protocol):
         """Where logs end; those that are over are left out."""
         ...
 
-    def heard(self, text: str) -> "tuple[int, Preview]":
-        """What another process said of an entry that will come, and its number among the previews of this entry, from 0."""
+    def heard(self, text: str) -> tuple[int, Preview] | None:
+        """What another process said of an entry that will come, and its number among the previews of this entry, from 0.
+
+        None for what cannot be understood.
+        """
         ...
 
 
@@ -113,7 +116,9 @@ class Channel:
 
     def hear(self, text: str) -> None:
         """The same from another process, whose previews may get lost and whose commits may not have been heard of."""
-        number, preview = self._source.heard(text)
+        if (said := self._source.heard(text)) is None:
+            return
+        number, preview = said
         if preview.begins:
             self.ring()
             if len(self._next) >= _REMEMBERED:

@@ -5,7 +5,7 @@ session; whatever the transaction is run again for, it writes once. Statuses, us
 from the events and are committed with them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from rota.base.clock import SECOND, to_datetime
-from rota.resources.agents.prices import price_of
+from rota.resources.agents.prices import Price, price_of
 from rota.resources.sessions import sql, turns
 from rota.resources.sessions.turns import Appended, LogEvent, TurnSession
 from rota.resources.sessions.wire import OutcomeEvaluation
@@ -35,10 +35,11 @@ _STOPPED: Final = {"requires_action": "session.requires_action", "budget_reached
 
 
 class Limits(Struct, frozen=True):
-    """How often a model is asked in vain, and how often in a turn."""
+    """How often a model is asked in vain, and how often in a turn; the prices of models that are not the vendor's."""
 
     attempts: int = 5
     requests: int = 500
+    prices: Mapping[str, Price] = {}
 
 
 class Held(Struct, frozen=True, kw_only=True):
@@ -58,7 +59,7 @@ def take_up(session: TurnSession, log: Sequence[LogEvent], limits: Limits) -> He
         agent_name=session.agent.name,
         tools=session.agent.tools,
         self_hosted=session.self_hosted,
-        price=price_of(session.agent.model.id),
+        price=price_of(session.agent.model.id) or limits.prices.get(session.agent.model.id),
         missing=missing(session) if not state.ran else (),
         attempts=limits.attempts,
         max_requests=limits.requests,

@@ -17,6 +17,7 @@ from rota.base.errors import Fault
 from rota.base.policy import Policy
 from rota.http.metrics import Count, Spread
 from rota.queue.wake import Wake
+from rota.resources.agents.prices import Price
 from rota.resources.sessions import turns
 from rota.resources.sessions.turns import Claim, Fenced
 from rota.runtime.advance import Limits
@@ -67,7 +68,11 @@ class Worker:
             workshop=workshop,
             previews=previews or NoPreviews(),
             attachments=Attachments(db, blobs),
-            limits=Limits(policy.turning.attempts, policy.turning.requests),
+            limits=Limits(
+                policy.turning.attempts,
+                policy.turning.requests,
+                {name: Price(*dollars) for name, dollars in policy.priced_models.items()},
+            ),
             tallies=self._tallies,
         )
         self._patience = policy.turning.patience

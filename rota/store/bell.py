@@ -29,7 +29,7 @@ _CHANNEL = "rota_bell"
 _WAITING = 10_000
 _PAUSE = 0.01
 """Seconds between two statements, in which more collects."""
-_AGAIN = 1.0
+_AGAIN, _PATIENCE = 1.0, 5.0
 _LISTEN = f"LISTEN {_CHANNEL}"
 _NOTIFY = f"SELECT pg_notify('{_CHANNEL}', unnest(%s::text[]))"
 _logger = log.get("store.bell")
@@ -71,7 +71,7 @@ class Bell:
             self._stop.set()
             self._news.notify()
         for thread in self._threads.values():
-            thread.join()
+            thread.join(_PATIENCE)  # a database that took a statement may never answer
 
     def _begin(self, name: str, work: Callable[[], None]) -> None:
         if name not in self._threads:

@@ -113,6 +113,10 @@ def _travel(request: pytest.FixtureRequest, factory: pytest.TempPathFactory, ver
         url = postgres.replace("/postgres?", f"/{name}?")
     with Server(factory.mktemp("journey"), url, ROTA_ALLOW_PRIVATE_HOSTS="127.0.0.1") as server:
         admin = answer("keys", "create", "--admin", *server.place)
-        told = sdks.run(version, "journey.py", {"url": server.url, "key": KEY, "admin_key": admin["key"]})
+        site = {"name": "site", "config": {"type": "self_hosted"}}
+        site_id = server.ask("POST", "/v1/environments", site).ok()["id"]
+        worker = answer("keys", "create", "--environment", site_id, *server.place)
+        given = {"url": server.url, "key": KEY, "admin_key": admin["key"], "worker_key": worker["key"], "site": site_id}
+        told = sdks.run(version, "journey.py", given)
     assert told["version"] == version
     return told | {"log": server.errors()}

@@ -14,6 +14,7 @@ from typing import Any
 import anthropic
 import journey_memory
 import journey_vaults
+import journey_work
 from drive import Drive, Wire
 from journey_files import files
 from journey_resources import resources
@@ -458,7 +459,7 @@ async def organization(drive: Drive, admin: Drive, style: str) -> dict[str, Any]
     return seen
 
 
-async def journey(drive: Drive, admin: Drive, stranger: Drive, style: str) -> dict[str, Any]:
+async def journey(drive: Drive, admin: Drive, stranger: Drive, worker: Drive, style: str, site: str) -> dict[str, Any]:
     """All of it, in the order in which one thing needs another."""
     seen: dict[str, Any] = {"environments": await environments(drive, style), "agents": await agents(drive, style)}
     clerk, office = seen["agents"]["rich"]["id"], seen["environments"]["limited"]["id"]
@@ -474,6 +475,7 @@ async def journey(drive: Drive, admin: Drive, stranger: Drive, style: str) -> di
     seen["webhooks"] = await webhooks(admin, style)
     seen["resources"] = await resources(drive, style, office)
     seen["skills"] = await skills(drive, style, office)
+    seen["work"] = await journey_work.work(drive, worker, style, site)
     seen["wrong key"] = await stranger.refused("beta.agents.list")
     return seen
 
@@ -482,7 +484,7 @@ async def in_style(style: str, given: dict[str, str], judge: Judge) -> dict[str,
     """The journey with one of the two kinds of client; what was seen, and what was counted."""
     wire = Wire(judge)
     drives: list[Drive] = []
-    for key in (given["key"], given["admin_key"], "sk-nobody-knows-this-one"):
+    for key in (given["key"], given["admin_key"], "sk-nobody-knows-this-one", given["worker_key"]):
         if style == "sync":
             http: Any = anthropic.DefaultHttpxClient(event_hooks=wire.hooks())
             client: Any = anthropic.Anthropic(base_url=given["url"], api_key=key, http_client=http)
@@ -490,8 +492,8 @@ async def in_style(style: str, given: dict[str, str], judge: Judge) -> dict[str,
             http = anthropic.DefaultAsyncHttpxClient(event_hooks=wire.async_hooks())
             client = anthropic.AsyncAnthropic(base_url=given["url"], api_key=key, http_client=http)
         drives.append(Drive(client, wire))
-    drive, admin, stranger = drives
-    seen = await journey(drive, admin, stranger, style)
+    drive, admin, stranger, worker = drives
+    seen = await journey(drive, admin, stranger, worker, style, given["site"])
     for each in drives:
         closing = each.client.close()
         if inspect.isawaitable(closing):

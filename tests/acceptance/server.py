@@ -21,6 +21,8 @@ from typing import Any, NamedTuple, Self
 from tests.cli.process import environment
 
 KEY = "acceptance-key-0123456789"
+DUTIES = "api,scheduler,courier"
+"""A session that nobody turns stays as it was made, which most tests rely on; those of the turn engine add ``worker``."""
 SECONDS = 60.0
 """How long a start, a stop or one answer may take before the test fails."""
 
@@ -73,7 +75,8 @@ class Server:
         self.said = ""
         """What the server wrote to stdout until it listened."""
         self._command = [sys.executable, "-m", "rota", "serve", *self.place, *args]
-        self._variables = variables if key is None else {"ROTA_BOOTSTRAP_API_KEY": key, **variables}
+        known = {"ROTA_ONLY": DUTIES} if key is None else {"ROTA_ONLY": DUTIES, "ROTA_BOOTSTRAP_API_KEY": key}
+        self._variables = {**known, **variables}
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:

@@ -20,6 +20,7 @@ def test_the_demo_shows_a_run_and_a_failed_run_and_clears_up(tmp_path: Path) -> 
     assert len(set(re.findall(r"drun_\w+", said))) == 2
     assert len(set(re.findall(r"sesn_\w+", said))) == 1 + 5
     assert "user.message" in said
+    assert re.search(r"agent\.message\W+scripted: no model", said)
     assert "environment_archived_error" in said
     fired = re.findall(r"(\d\d:\d\d):00\W+(\d\d:\d\d):00\.000000\W+sesn_", said)
     upcoming = re.search(r"Its next runs \(UTC\): ([\d:, ]+)\.", said)

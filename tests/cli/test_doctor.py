@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from rota.base.settings import load
+from rota.cli import doctor
 from tests.cli.process import Server, answer, rota
 
 KEY = "a-key-for-tests-0123456789"
@@ -108,22 +110,22 @@ def test_people_get_the_remedy_under_what_is_wrong(tmp_path: Path) -> None:
     assert "Run `rota keys create`." in said
 
 
-def test_it_says_where_models_are_asked_and_asks_none(tmp_path: Path) -> None:
-    place = ("--data-dir", str(tmp_path), "--port", "0")
-
-    def models(*, well: bool = True, **variables: str) -> dict[str, Any]:
-        return examine(*place, well=well, **variables)["models"]
-
-    assert models()["status"] == "note"
-    assert "scripted" in models()["found"]
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        url = f"http://127.0.0.1:{nobody.getsockname()[1]}/x?hush"
-        found = models(ROTA_MODEL_BASE_URL=url, ROTA_MODEL_API_KEY="hush")
-        assert found["status"] == "ok"
-        assert "hush" not in str(found)
-    assert "api.anthropic.com" in models(ROTA_MODEL_API_KEY="hush")["found"]
-    assert "ROTA_MODEL_API_KEY" in models(ROTA_MODEL_PROVIDER="anthropic", well=False)["found"]
-    assert "although" in models(ROTA_MODEL_PROVIDER="scripted", ROTA_MODEL_API_KEY="hush")["found"]
+@pytest.mark.parametrize(
+    ("given", "status", "says"),
+    [
+        ({}, "note", "scripted"),
+        ({"model_base_url": "http://127.0.0.1:9/x?hush", "model_api_key": "hush"}, "ok", "127.0.0.1:9"),
+        ({"model_base_url": "http://127.0.0.1:9"}, "ok", "without a key"),
+        ({"model_api_key": "hush"}, "ok", "api.anthropic.com"),
+        ({"model_provider": "anthropic"}, "wrong", "ROTA_MODEL_API_KEY"),
+        ({"model_provider": "scripted", "model_api_key": "hush"}, "note", "although"),
+    ],
+)
+def test_it_says_where_models_are_asked_and_asks_none(given: dict[str, str], status: str, says: str) -> None:
+    found = doctor._models(load(given, {}))
+    assert found.status == status
+    assert says in found.found
+    assert "hush" not in str(found)
 
 
 def test_a_model_is_asked_when_that_is_wanted(tmp_path: Path) -> None:

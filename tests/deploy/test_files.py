@@ -114,7 +114,7 @@ def test_each_deployment_has_a_budget_and_the_service_finds_the_api() -> None:
 
 def test_the_compose_file_fits_the_specification() -> None:
     read = PyCompose.from_yaml(yaml.safe_dump(COMPOSE))  # merged: this reader knows no `<<`
-    assert sorted(read.service_names()) == ["api", "courier", "migrate", "postgres", "scheduler"]
+    assert sorted(read.service_names()) == ["api", "courier", "migrate", "postgres", "scheduler", "worker"]
 
 
 def test_a_word_that_compose_does_not_know_would_be_noticed() -> None:

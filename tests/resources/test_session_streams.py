@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from rota.http import app
 from rota.resources.sessions import log, sql
+from rota.resources.workspaces import keys
 from rota.store.tx import Query, Tx
 from tests.api import HELLO, Api
 from tests.resources.test_threads import create, spawn, threads
@@ -238,3 +240,16 @@ def test_the_primary_thread_goes_with_its_session(api: Api) -> None:
     said = api.post(f"/v1/sessions/{session}/threads/{primary['id']}/archive").refused(400)
     assert said == "The primary thread cannot be archived; archive the session instead."
     api.post(f"/v1/sessions/{session}/threads/sthr_01nobody/archive").refused(404, "not_found_error")
+
+
+def test_a_stream_ends_with_its_key(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "_RECHECK", 0.01)
+    session = create(api)
+    key = api.write(lambda tx: keys.create(tx, api.who.organization_id, workspace_id=api.who.workspace_id))
+    with stream(api, session, key=key.key) as revoked, stream(api, session) as other:
+        append(api, session, "agent.message")
+        revoked.take(1)
+        api.write(lambda tx: keys.revoke(tx, api.who.organization_id, key.id))
+        assert revoked.rest() == []
+        append(api, session, "agent.thinking")
+        assert [frame.name for frame in other.take(2)] == ["agent.message", "agent.thinking"]

@@ -63,6 +63,21 @@ TABLES = (
     "outbox",
     "lapses",
 )
+BASE = 20_000
+"""Deployments that are made one by one; the others are copies of them."""
+COPY_DEPLOYMENTS = Query(
+    "Deployments like these, with other ids.",
+    """INSERT INTO deployments (id, organization_id, workspace_id, created_at, updated_at, status, agent_id, agent_version,
+       environment_id, scheduled, body)
+       SELECT substr(id, 1, length(id) - 3) || :suffix, organization_id, workspace_id, created_at, updated_at, status, agent_id,
+       agent_version, environment_id, scheduled, body FROM deployments WHERE id = ANY(:ids) ORDER BY id""",
+)
+COPY_SCHEDULES = Query(
+    "Their schedules.",
+    """INSERT INTO schedules (deployment_id, expression, timezone, fire_at, due_at, accounted_at, skipping)
+       SELECT substr(deployment_id, 1, length(deployment_id) - 3) || :suffix, expression, timezone, fire_at, due_at,
+       accounted_at, skipping FROM schedules WHERE deployment_id = ANY(:ids) ORDER BY deployment_id""",
+)
 WIDTH = 150
 
 
@@ -177,19 +192,24 @@ async def _stock(db: Db, count: int, deadline: float, progress: Console) -> int:
     who = await db.read(keys.admit, KEY)
     assert who is not None
     place = await db.write(ground, who)
-    chance = random.Random(1)
-    step = 5_000
-    done = 0
+    base = await db.write(_put, who, place, random.Random(1), min(count, BASE))
+    done = len(base)
     while done < count and time.monotonic() < deadline:
-        await db.write(_put, who, place, chance, min(step, count - done))
-        done += min(step, count - done)
+        part = base[: count - done]
+        await db.write(_copy, part, f"-{done // BASE:02d}")
+        done += len(part)
         if done % 100_000 == 0:
             progress.print(f"{done:,} deployments stocked")
     await db.write(review.settle, policy(Settings()))
     return done
 
 
-def _put(tx: Tx, who: Who, place: tuple[str, str], chance: random.Random, count: int) -> None:
+def _copy(tx: Tx, deployment_ids: Sequence[str], suffix: str) -> None:
+    tx.run(COPY_DEPLOYMENTS, ids=deployment_ids, suffix=suffix)
+    tx.run(COPY_SCHEDULES, ids=deployment_ids, suffix=suffix)
+
+
+def _put(tx: Tx, who: Who, place: tuple[str, str], chance: random.Random, count: int) -> list[str]:
     body = sql.to_text(sql.Body(name="Day", initial_events=[msgspec.Raw(HELLO)]))
     made = [ids.new(ids.DEPLOYMENT) for _ in range(count)]
     kinds = chance.choices(MIX, [kind.share for kind in MIX], k=count)
@@ -204,6 +224,7 @@ def _put(tx: Tx, who: Who, place: tuple[str, str], chance: random.Random, count:
         due_at = schedules.following(cron, tx.now)
         dated.append((each, cron.expression, cron.timezone, due_at, due_at, tx.now, 0))
     tx.insert(SCHEDULES, dated)
+    return made
 
 
 async def _sizes(db: Db, url: str) -> Sizes:
@@ -252,7 +273,7 @@ async def live(
     began = time.monotonic()
     if kind == "postgres":
         relax(url)
-    count = await _stock(db, count, began + seconds / 2, progress)
+    count = await _stock(db, count, began + seconds * 0.6, progress)
     if kind == "postgres":
         await db.close()  # from here on its commits wait for the disk
         with psycopg.connect(url, autocommit=True) as connection:

@@ -185,6 +185,11 @@ _EXPECTED_DIGEST = Step(
     _in_query(expected_content_sha256=DIGEST),
 )
 
+# Work
+_RIGHT_HEARTBEAT = Step(
+    "a heartbeat called `expected_last_heartbeat`", r"is not the expected one", _without("expected_last_heartbeat")
+)
+
 # Organizations, webhooks
 _NO_MODEL = Step("the limits of a model called `model`", r"The model model has no rate limits", _without("model"))
 _NO_OUTSIDE_KEY = Step(
@@ -251,6 +256,8 @@ CASES = (
     Case(r"workspaces/test_rate_limits.py" + _LIST, (_NO_CURSOR,)),
     Case(r"organization/test_webhooks.py::test_(?!path)\w+_create(_with_all_params)?", (_REAL_URL,), _KEYED),
     Case(r"organization/test_webhooks.py::test_method_update_with_all_params", (_REAL_URL,)),
+    Case(r"environments/test_work.py" + _LIST, (_NO_CURSOR,)),
+    Case(r"environments/test_work.py::test_method_heartbeat_with_all_params", (_RIGHT_HEARTBEAT,)),
     Case(r"beta/test_sessions.py" + _LIST, (_NO_AGENT_VERSION, _NO_LIMIT, _NO_CURSOR)),
     Case(r"beta/test_sessions.py::test_method_update_with_all_params", (_NO_NEW_VAULTS,)),
     Case(r"sessions/test_events.py" + _LIST, (_NO_LIMIT, _NO_TYPES, _NO_CURSOR), _OLDEST),

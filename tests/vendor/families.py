@@ -31,6 +31,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "skills": ("test_skills.py", "skills/*.py", "beta/test_skills.py", "beta/skills/*.py"),
     "webhooks": ("beta/organization/test_webhooks.py",),
     "vaults": ("beta/test_vaults.py", "beta/vaults/*.py"),
+    "work": ("beta/environments/*.py",),
 }
 """By the noun in the URL; the paths are below ``tests/api_resources``."""
 
@@ -44,6 +45,23 @@ NOT_YET = {
 
 ADMIN = frozenset({"organizations", "webhooks"})
 """Families that an admin key opens; all others are a workspace key's."""
+ENVIRONMENT = "env_011CZkZ9X2dpNyB7HsEFoRfW"
+"""Whose work the suites know."""
+_BY_WORKERS = re.compile(r"/environments/test_work.py::test_\w+_(poll|ack|heartbeat)(_with_all_params)?$")
+
+
+def scope_of(test: str) -> str:
+    """What the key must open that a test's client carries."""
+    if _BY_WORKERS.search(plain(test)):
+        return "environment"
+    return "admin" if family_of(test) in ADMIN else "workspace"
+
+
+def work_for(test: str) -> str:
+    """The state in which a test needs its item of work; empty for tests that are about none."""
+    if family_of(test) != "work":
+        return ""
+    return "starting" if "_heartbeat" in test else "queued"
 
 
 def paths(folder: Path, family: str) -> list[Path]:

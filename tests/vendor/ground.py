@@ -35,27 +35,41 @@ class Ground:
             )
             if name not in _KEPT
         ]
-        self._state: tuple[Any, bool] = (None, False)
+        self._state: tuple[Any, str, str] = (None, "workspace", "")
 
-    def restore(self, *, admin: bool = False) -> None:
-        """Bring the tables back, if anyone has committed since the last time; make the callers' key what it must be."""
+    def restore(self, *, scope: str = "workspace", work: str = "", environment: str = "") -> None:
+        """Bring the tables back, if anyone has committed since the last time; make the callers' key what it must be.
+
+        ``work`` is the state of the item of work, in environments that are then self-hosted ones; ``environment`` is whose key
+        it is, where that is its scope.
+        """
         [number] = self._connection.execute("PRAGMA data_version").fetchone()
-        if (number, admin) == self._state:
+        if (number, scope, work) == self._state:
             return
         self._connection.execute("BEGIN IMMEDIATE")
         for table in self._tables:
             self._connection.execute(f"DELETE FROM main.{table}")
             self._connection.execute(f"INSERT INTO main.{table} SELECT * FROM seed.{table}")
-        if admin:
+        if scope == "admin":
             self._connection.execute(
                 "UPDATE main.keys SET scope = 'admin', workspace_id = NULL WHERE digest = ?", (self._digest,)
             )
-        if admin != self._state[1]:  # the server remembers keys until it is told
+        if scope == "environment":
+            self._connection.execute(
+                "UPDATE main.keys SET scope = ?, environment_id = ? WHERE digest = ?",
+                (scope, environment, self._digest),
+            )
+        if work:
+            self._connection.execute("UPDATE main.work SET state = ?", (work,))
+            self._connection.execute(
+                "UPDATE main.environments SET body = json_set(body, '$.config', json('{\"type\": \"self_hosted\"}'))"
+            )
+        if scope != self._state[1]:  # the server remembers keys until it is told
             self._connection.execute("UPDATE main.stamps SET value = value + 1 WHERE topic = 'keys'")
         self._connection.execute("COMMIT")
         self._restore_objects()
         [number] = self._connection.execute("PRAGMA data_version").fetchone()
-        self._state = (number, admin)
+        self._state = (number, scope, work)
 
     def _restore_objects(self) -> None:
         """Bring back the bytes that the server has removed meanwhile; what it has added stays, and nothing leads to it."""

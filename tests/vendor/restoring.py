@@ -146,7 +146,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     global _ground, _walk
     if _ground is None:
         _ground = Ground(**{name: _server[name] for name in ("database", "seed", "key")})
-    _ground.restore(admin=families.family_of(item.nodeid) in families.ADMIN)
+    _ground.restore(
+        scope=families.scope_of(item.nodeid), work=families.work_for(item.nodeid), environment=families.ENVIRONMENT
+    )
     _walk = Walk(item.nodeid)
 
 

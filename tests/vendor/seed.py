@@ -18,6 +18,7 @@ from rota.store.sealed import SealedColumn
 from tests.acceptance.server import Server, read_answer
 from tests.cli.process import answer
 from tests.vendor.exceptions import CONTENT, EMPTY_SKILL, REMOVABLE, SKILL, VERSION_NUMBER
+from tests.vendor.families import ENVIRONMENT
 
 KEY = "my-anthropic-api-key"
 """The credential that the suites' clients carry."""
@@ -46,6 +47,7 @@ def seed(folder: Path) -> Path:
         _add_threads(connection)
         _allow_downloads(connection)
         _number_version(connection)
+        _queue_work(connection)
         connection.execute("COMMIT")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
@@ -244,6 +246,17 @@ def _allow_downloads(connection: sqlite3.Connection) -> None:
 def _number_version(connection: sqlite3.Connection) -> None:
     """Let the skill's first version have been made when its number says: to older clients its number is its name."""
     connection.execute("UPDATE skill_versions SET created_at = ? WHERE id = 'version'", (VERSION_NUMBER,))
+
+
+def _queue_work(connection: sqlite3.Connection) -> None:
+    """Queue the session, as if its environment were a self-hosted one; whoever has the item has it for long."""
+    connection.execute(
+        """INSERT INTO work (id, workspace_id, environment_id, session_id, created_at, state, queued_at, lease_until,
+                             again, body)
+           SELECT 'work_id', workspace_id, ?, id, created_at, 'queued', created_at, created_at + 86400000000, 0, '{}'
+           FROM sessions WHERE id = ?""",
+        (ENVIRONMENT, _SESSION),
+    )
 
 
 def tables(connection: sqlite3.Connection, schema: str) -> list[str]:

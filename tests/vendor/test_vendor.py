@@ -67,7 +67,7 @@ def test_the_callers_key_is_an_admins_where_it_must_be(kept: Path, tmp_path: Pat
             ground.restore()
             server.ask("GET", AGENT).ok()
             server.ask("POST", "/v1/organizations/workspaces", {"name": "x"}).refused(403, "permission_error")
-            ground.restore(admin=True)
+            ground.restore(scope="admin")
             server.ask("GET", AGENT).refused(403, "permission_error")
             server.ask("POST", "/v1/organizations/workspaces", {"name": "x"}).ok()
         ground.close()

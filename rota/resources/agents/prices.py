@@ -1,7 +1,6 @@
 """Which models have a public list price, and so may carry a budget (contract, budgets), and what it is.
 
-The amounts are the vendor's of October 2026. What the operator adds (``ROTA_PRICED_MODELS``) has the amounts that are given
-there, or none: then the model may carry a budget, of which only running time counts.
+The amounts are the vendor's of October 2026; the operator may add models with others (``ROTA_PRICED_MODELS``).
 """
 
 import re

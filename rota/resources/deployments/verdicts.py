@@ -97,7 +97,8 @@ def decide(
     if (other := min((each for each in fired if each > first), default=None)) is not None and other <= newest:
         # One further on has fired already: of those before it, none is the newest.
         last = schedules.last_until(schedule, first - 1, other - 1)
-        newest, late = first if last is None else last, True
+        newest = first if last is None else last
+        late = True
     lapses: list[Lapse] = []
     fires: int | None = newest
     if timing.catch_up == "all":
@@ -125,7 +126,7 @@ def decide(
 def _pass_over(due: Pending, timing: Timing, now: int, fired: Collection[int]) -> Verdict:
     """Go on to the first occurrence that has not fired."""
     accounted_at, at = due.due_at, schedules.following(due.schedule, due.due_at)
-    while at in fired and _moment(due, timing, at) <= now:
+    while at is not None and at in fired and _moment(due, timing, at) <= now:
         accounted_at, at = at, schedules.following(due.schedule, at)
     return Verdict(accounted_at=accounted_at, due_at=at)
 

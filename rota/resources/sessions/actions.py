@@ -165,6 +165,9 @@ def update(tx: Tx, who: Who, session_id: str, body: UpdateSession) -> Session:
         return _render(tx, [old])[0]
     new = msgspec.structs.replace(old, body=new_body, updated_at=tx.now)
     save(tx, new)
+    if new_body.budget != old.body.budget:  # what was paused for it goes on by itself
+        tx.run(sql.WANT_TURN, id=new.id, status=new.status, now=tx.now)
+        tx.wake(drafts.TURNS)
     session = _render(tx, [new])[0]
     shown = {name: getattr(session, name) for name in changed if getattr(new_body, name) != getattr(old.body, name)}
     log.append(tx, new.id, [("session.updated", encode(shown).decode())])

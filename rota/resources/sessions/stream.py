@@ -7,6 +7,7 @@ of a session that was archived; both follow from the row, so that every process 
 
 from collections.abc import Sequence
 
+import msgspec
 from msgspec import Struct
 
 from rota.base import ids
@@ -94,9 +95,12 @@ class Logs:
         """See ``Source.ends``."""
         return {row[0]: row[1] for row in tx.all(sql.LOG_ENDS, ids=list(keys))}
 
-    def heard(self, text: str) -> tuple[int, Preview]:
+    def heard(self, text: str) -> tuple[int, Preview] | None:
         """See ``Source.heard``."""
-        word = word_of(text)
+        try:
+            word = word_of(text)
+        except msgspec.DecodeError:  # a server of another version speaks otherwise
+            return None
         return word.number, word.preview(self._encode)
 
     def _entry(self, row: Row) -> Entry:

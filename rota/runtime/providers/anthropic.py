@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _log = log.get("models")
 _PATH: Final = "/v1/messages"
+_REQUEST_IDS: Final = ("request-id", "x-amzn-requestid", "x-request-id")
 
 
 class Anthropic:
@@ -51,7 +52,8 @@ class Anthropic:
                 async for event in stream:
                     for piece in reading.feed(cast("dict[str, Any]", event)):
                         yield piece
-                reply = reading.reply(stream.response.headers.get("request-id"))
+                headers = stream.response.headers
+                reply = reading.reply(next((headers[name] for name in _REQUEST_IDS if name in headers), None))
         except Exception as exc:  # a question ends in a reply or in a ProviderFailure, whatever the SDK may raise
             raise self._failure(exc, request, time.perf_counter() - began) from None
         yield reply

@@ -6,7 +6,6 @@ tens of milliseconds, most of them for the tool host's Python.
 
 import asyncio
 import contextlib
-import json
 import os
 import subprocess
 import sys
@@ -96,7 +95,7 @@ class Bubblewrap:
         cage = self._cages.make(spec.limits)
         try:
             loop = asyncio.get_running_loop()
-            process = await loop.run_in_executor(self._starter, self._start, spec, link, user, cage)
+            process = await loop.run_in_executor(self._starter, self._start, spec, link, user)
         except BaseException:
             link.close()
             if cage is not None:
@@ -105,6 +104,8 @@ class Bubblewrap:
         try:
             async with asyncio.timeout(START_SECONDS):
                 listener = await link.begin(self._begin(spec, caged=cage is not None))
+                if cage is not None:  # nothing of the agent's has run yet
+                    cage.admit(process.pid)
         except (SandboxFailure, TimeoutError, asyncio.CancelledError) as exc:
             link.close()
             said = await self._ended(process, cage)
@@ -175,12 +176,12 @@ class Bubblewrap:
             "network": True,
         }
 
-    def _start(self, spec: Spec, link: Link, user: int, cage: Cage | None) -> "subprocess.Popen[bytes]":
+    def _start(self, spec: Spec, link: Link, user: int) -> "subprocess.Popen[bytes]":
         with contextlib.ExitStack() as opened:
             staged: dict[str, str] = {}
 
             def where(path: Path) -> str:
-                if not self._root or _open_to(path, user):
+                if not self._root or "user" in self._without or _open_to(path, user):
                     return str(path)
                 staged.setdefault(f"{len(staged)}", str(path))
                 return f"{STAGE}/{next(name for name, source in staged.items() if source == str(path))}"
@@ -221,17 +222,15 @@ class Bubblewrap:
             host = [self._python.path, "-s", "-S", "-m", f"{MODULE}.host", str(link.theirs.fileno())]
             program = self._bubblewrap(where, staged)
             command = [program, "--args", passed("".join(f"{word}\0" for word in words).encode()), "--", *host]
-            if self._root or cage is not None:
-                order = {
-                    "uid": user,
-                    "drop": self._root and "user" not in self._without,
-                    "doors": cage.doors if cage is not None else [],
-                    "place": STAGE,
-                    "folders": staged,
-                    "command": command,
-                }
-                stage = Path(__file__).with_name("stage.py")
-                command = [sys.executable, "-I", "-S", str(stage), passed(json.dumps(order).encode())]
+            drop: int | None = None
+            if self._root and "user" not in self._without:
+                if staged:
+                    pairs = [word for pair in staged.items() for word in pair]
+                    order = "\0".join([str(user), STAGE, str(len(staged)), *pairs, *command])
+                    stage = Path(__file__).with_name("stage.py")
+                    command = [sys.executable, "-I", "-S", str(stage), passed(os.fsencode(order))]
+                else:
+                    drop = user
             return subprocess.Popen(  # noqa: S603 - the command is ours
                 command,
                 stdin=subprocess.DEVNULL,
@@ -240,6 +239,9 @@ class Bubblewrap:
                 pass_fds=fds,
                 env={},
                 cwd="/",
+                user=drop,
+                group=drop,
+                extra_groups=None if drop is None else [],
             )
 
     def _bubblewrap(self, where: Callable[[Path], str], staged: dict[str, str]) -> str:

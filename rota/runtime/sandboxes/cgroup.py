@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from rota.runtime.sandbox import Limits
+from rota.runtime.sandbox import Limits, SandboxFailure
 
 OVERHEAD: Final = 32 << 20
 """What the tool host and bubblewrap need themselves."""
@@ -18,15 +18,30 @@ _numbers = itertools.count()
 
 
 class Cage:
-    """The groups of one box. ``doors`` are the files that a process writes its id to in order to be in them."""
+    """The groups of one box."""
 
     def __init__(self, folders: list[Path]) -> None:
-        self._folders = folders
-        self.doors = [str(folder / "cgroup.procs") for folder in folders]
+        self.folders = folders
+
+    def admit(self, pid: int) -> None:
+        """Put a process and all that it has started into the groups; what they start later is in them by itself. SandboxFailure."""
+        waiting, seen = [pid], list[int]()
+        try:
+            while waiting:
+                seen.append(waiting.pop())
+                children = Path(f"/proc/{seen[-1]}/task/{seen[-1]}/children").read_text()
+                waiting += map(int, children.split())
+            for folder in self.folders:
+                for each in seen:
+                    (folder / "cgroup.procs").write_text(str(each))
+        except OSError as exc:
+            raise SandboxFailure(f"the box cannot be put into its control groups: {exc.strerror}") from None
+        if len(seen) < 2:
+            raise SandboxFailure("the box cannot be put into its control groups: its processes are not there")
 
     def open(self) -> None:
         """Take the groups away, when nobody is in them any more."""
-        for folder in self._folders:
+        for folder in self.folders:
             with contextlib.suppress(OSError):
                 folder.rmdir()
 

@@ -1,6 +1,6 @@
-"""Between a server and a box: a process that joins the box's control groups, makes its folders reachable, and is root no more.
+"""Between a server and a box: a process that makes the box's folders reachable, and then is root no more.
 
-    python stage.py FD        FD holds what to do, as JSON
+    python stage.py FD        FD holds what to do: user, place, folders by their new names, command, between zero bytes
 
 Bubblewrap that is started by root would map the box's user to root outside, whose files in ``/proc/sys`` could then be written from
 inside. So it is started by an ordinary user, one for each box. That user cannot look into the folders of root, where the
@@ -9,10 +9,8 @@ nothing else of what surrounds them. Standard library only; imports nothing of t
 """
 
 import ctypes
-import json
 import os
 import sys
-from typing import Any
 
 _NEW_MOUNTS = 0x0002_0000  # CLONE_NEWNS
 _BIND = 0x1000
@@ -23,27 +21,24 @@ _NODEV = 0x4
 
 
 def main() -> None:
-    """Mount, join, change the user, become the command."""
-    order: dict[str, Any] = json.loads(os.read(int(sys.argv[1]), 1 << 20))
+    """Mount, change the user, become the command."""
+    order = os.read(int(sys.argv[1]), 1 << 20).decode("utf-8", "surrogateescape").split("\0")
     os.close(int(sys.argv[1]))
+    user, place, count = int(order[0]), order[1], int(order[2])
+    folders = dict(zip(order[3 : 3 + 2 * count : 2], order[4 : 3 + 2 * count : 2], strict=True))
+    command = order[3 + 2 * count :]
     try:
-        if order["folders"]:
-            _mount(order["place"], order["folders"], order["uid"] if order["drop"] else 0)
+        _mount(place, folders, user)
     except OSError as exc:
         sys.exit(
             f"stage: the folders cannot be shown to the box's user: {exc.strerror}. The server is root, but may not mount; give "
             "it CAP_SYS_ADMIN, or run it as an ordinary user."
         )
-    for door in order["doors"]:
-        fd = os.open(door, os.O_WRONLY | os.O_CLOEXEC)
-        os.write(fd, b"0")
-        os.close(fd)
-    if order["drop"]:
-        os.setgroups([])
-        os.setresgid(order["uid"], order["uid"], order["uid"])
-        os.setresuid(order["uid"], order["uid"], order["uid"])
+    os.setgroups([])
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
     os.chdir("/")
-    os.execve(order["command"][0], order["command"], {})  # noqa: S606 - no shell is the point
+    os.execve(command[0], command, {})  # noqa: S606 - no shell is the point
 
 
 def _mount(place: str, folders: dict[str, str], uid: int) -> None:

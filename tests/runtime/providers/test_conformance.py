@@ -62,7 +62,7 @@ LINE = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lines=st.lists(LINE, min_size=1, max_size=4))
 def test_every_stream_is_well_formed_and_says_what_was_meant(opening: Opening, lines: list[dict[str, Any]]) -> None:
     async def test(provider: Provider) -> None:

@@ -77,6 +77,8 @@ def test_the_demo_can_ask_it(tmp_path: Any) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert f"A real model, {local.MODEL}, answers on http://127.0.0.1:" in done.stdout
+    assert "agent.message" in done.stdout
+    assert "scripted" not in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 

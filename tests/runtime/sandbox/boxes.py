@@ -8,13 +8,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-
 from rota.outgoing import guard
 from rota.outgoing.resolve import Resolve, system_resolve
 from rota.runtime.sandbox import Limits, Mount, Network, Sandbox, SandboxFailure, Spec
 from rota.runtime.sandboxes import ground
 from rota.runtime.sandboxes.box import HostedBox
 from rota.runtime.sandboxes.bubblewrap import Bubblewrap
+
+NO_NETWORK, USUAL = Network(), Limits()
 
 
 @cache
@@ -52,8 +53,8 @@ async def opened(
     place: Path,
     *,
     sandbox: Sandbox | None = None,
-    network: Network = Network(),
-    limits: Limits = Limits(),
+    network: Network = NO_NETWORK,
+    limits: Limits = USUAL,
     environment: dict[str, str] | None = None,
     name: str = "sesn_test",
 ) -> AsyncGenerator[HostedBox]:

@@ -33,7 +33,7 @@ def test_a_group_that_hands_its_controllers_on_is_used(tmp_path: Path) -> None:
     cage = cages.make(LIMITS)
     assert cages.why_none is None
     assert cage is not None
-    folder = Path(cage.doors[0]).parent
+    (folder,) = cage.folders
     assert folder.parent == tmp_path / "sys/fs/cgroup/rota.service"
     assert (folder / "memory.max").read_text() == str(LIMITS.memory + OVERHEAD)
     assert (folder / "pids.max").read_text() == "14"
@@ -68,7 +68,7 @@ def test_the_old_hierarchy_has_a_group_for_each_controller(tmp_path: Path) -> No
     (tmp_path / "sys/fs/cgroup/pids/docker/abc").mkdir(parents=True)
     cage = Cages(proc, root=root).make(LIMITS)
     assert cage is not None
-    memory, pids = (Path(door).parent for door in cage.doors)
+    memory, pids = cage.folders
     assert memory.parent == tmp_path / "sys/fs/cgroup/memory"
     assert pids.parent == tmp_path / "sys/fs/cgroup/pids/docker/abc"
     assert (memory / "memory.limit_in_bytes").read_text() == str(LIMITS.memory + OVERHEAD)
