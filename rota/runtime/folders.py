@@ -16,6 +16,7 @@ from msgspec import Struct
 from rota.runtime.removal import remove
 
 _GONE = ".gone-"
+_OWNER = ".database"
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -107,6 +108,20 @@ class Folders:
         with suppress(FileNotFoundError):
             self.place(session_id).root.rename(gone)
             remove(gone)
+
+    def belong_to(self, owner: str) -> bool:
+        """Whether these are the folders of a database, which the first to ask makes its own. Blocks.
+
+        A server that was started with another database and the same data directory knows none of these sessions, and must not
+        take them for gone.
+        """
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            with (self._root / _OWNER).open("x") as file:
+                file.write(owner)
+        except FileExistsError:
+            return (self._root / _OWNER).read_text() == owner
+        return True
 
     async def sweep(self, present: Callable[[list[str]], Awaitable[set[str]]]) -> list[str]:
         """The sessions with folders here that are gone, ``present`` being told ids and telling which of them are there.

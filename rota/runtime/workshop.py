@@ -9,6 +9,7 @@ it, and with the housekeeping otherwise. All of it is on this machine: docs/work
 import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from rota.base import log
 from rota.base.clock import DAY
 from rota.base.policy import Policy
 from rota.base.settings import Settings
+from rota.http import sql as facts
 from rota.http.metrics import Count, Spread
 from rota.queue.chore import Chore, Tools
 from rota.resources.sessions import belongings
@@ -42,6 +44,13 @@ _logger = log.get("workshop")
 
 def _now(tx: Tx) -> int:
     return tx.now
+
+
+def _name(tx: Tx) -> str:
+    """What tells this database from every other one."""
+    row = tx.one(facts.GET_FACT, key="cursor_key")
+    assert row is not None
+    return sha256(f"workshop {row[0]}".encode()).hexdigest()
 
 
 def open_workshop(settings: Settings, db: Db, blobs: Blobs, policy: Policy, sandbox: Sandbox) -> "CloudWorkshop":
@@ -178,6 +187,11 @@ class CloudWorkshop:
 
     async def sweep(self) -> int:
         """Remove what belongs to sessions that are gone; how many they were."""
+        if not await asyncio.to_thread(self._stock.folders.belong_to, await self._stock.db.read(_name)):
+            _logger.warning(
+                "the data directory holds workspaces of another database, and none is removed; give each database a directory"
+            )
+            return 0
         gone = await self._stock.folders.sweep(lambda ids: self._stock.db.read(belongings.present, ids))
         for session_id in gone:
             bench = self._benches.pop(session_id, None)

@@ -9,6 +9,7 @@ import pytest
 from rota.base.clock import HandClock
 from rota.runtime.bench import CLEANINGS
 from rota.runtime.sandbox import SandboxFailure
+from rota.runtime.sandboxes.unsafe_local import UnsafeLocal
 from tests.api import Api
 from tests.files import upload
 from tests.runtime.workshop.scene import Scene
@@ -37,6 +38,11 @@ def opened(tmp_path: Path, clock: HandClock) -> Any:
 def said(outcome: Any) -> str:
     assert outcome.is_error, outcome
     return outcome.content[0]["text"]
+
+
+def folders(root: Path) -> list[str]:
+    """The folders that are there, but for what the server keeps for itself."""
+    return sorted(path.name for path in root.iterdir() if path.name != ".database")
 
 
 def test_a_shell_lives_from_turn_to_turn(sqlite_scene: Scene) -> None:
@@ -158,19 +164,19 @@ def test_a_folder_goes_with_its_session_at_once(sqlite_scene: Scene) -> None:
         scene.bash(session, "mkdir closed; touch closed/x; chmod 0 closed")
         scene.end_turn(session)
     root = scene.folder / "sessions"
-    assert sorted(path.name for path in root.iterdir()) == sorted([kept.id, deleted.id])
+    assert folders(root) == sorted([kept.id, deleted.id])
 
     async def work() -> None:
         scene.workshop.start()
         response = await scene.api.call("DELETE", f"/v1/sessions/{deleted.id}")
         assert response.status == 200
         async with asyncio.timeout(30):
-            while len(list(root.iterdir())) > 1:
+            while len(folders(root)) > 1:
                 await asyncio.sleep(0.01)
         await scene.workshop.stop()
 
     scene.api.run(work())
-    assert [path.name for path in root.iterdir()] == [kept.id]
+    assert folders(root) == [kept.id]
 
 
 def test_what_another_process_deleted_goes_with_the_housekeeping(scene: Scene) -> None:
@@ -184,7 +190,20 @@ def test_what_another_process_deleted_goes_with_the_housekeeping(scene: Scene) -
     tools: Any = None
     assert scene.api.run(chore.run(tools)) == 1
     assert scene.api.run(chore.run(tools)) == 0
-    assert sorted(path.name for path in (scene.folder / "sessions").iterdir()) == sorted([kept.id, archived.id])
+    assert folders(scene.folder / "sessions") == sorted([kept.id, archived.id])
+
+
+def test_a_server_with_another_database_removes_nothing(tmp_path: Path, clock: HandClock) -> None:
+    made: list[str] = []
+    for name in ("one", "other"):
+        with Api(f"sqlite:///{tmp_path / name}.db", tmp_path, clock) as api:
+            scene = Scene(api, UnsafeLocal())
+            session = scene.session()
+            scene.stock.folders.make(session.id)
+            made.append(session.id)
+            assert api.run(scene.workshop.sweep()) == 0
+            scene.close()
+    assert folders(tmp_path / "sessions") == sorted(made)
 
 
 def test_outputs_are_published_while_a_session_works_and_trouble_is_told_once(sqlite_scene: Scene) -> None:
