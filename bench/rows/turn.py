@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from bench.report import AtMost, Line, Section, figure
-from bench.rounds import Plan, spread
+from bench.rounds import Plan, ratio, spread
 from bench.servers import HOST, Server, rota
 from bench.stage import Stage
 from bench.workload import HEADERS, MODEL, call
@@ -179,6 +179,7 @@ def tools(server: Server, where: dict[str, Any], stage: Stage) -> tuple[list[Lin
         figure("the same in a turn: what it takes more, its model request included", spread(over), "ms", CALL_AIM),
         figure("a box from nothing to its first result", spread(ready), "ms", READY_AIM),
         figure("a bare bwrap that runs true", spread(program), "ms"),
+        figure("a box's first result / a bare bwrap", ratio(ready, program), "x"),
     ], []
 
 

@@ -103,20 +103,32 @@ def _once(factory: pytest.TempPathFactory, name: str, make: Callable[[], Any]) -
 
 
 def _travel(request: pytest.FixtureRequest, factory: pytest.TempPathFactory, version: str, database: str) -> Any:
-    url = None
-    postgres = ""
-    if database == "postgres":
-        postgres = request.getfixturevalue("postgres")
-        name = f"journey_{os.getpid()}_{next(_numbers)}"
-        with psycopg.connect(postgres, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE template_rota")  # type: ignore[arg-type]
-        url = postgres.replace("/postgres?", f"/{name}?")
-    with Server(factory.mktemp("journey"), url, ROTA_ALLOW_PRIVATE_HOSTS="127.0.0.1") as server:
+    """A journey by way of two servers: one that turns no sessions, so that they stay as they were made, and one that does."""
+    where = [_place(request, database) for _ in range(2)]
+    with (
+        Server(factory.mktemp("journey"), where[0], ROTA_ALLOW_PRIVATE_HOSTS="127.0.0.1") as server,
+        Server(factory.mktemp("turning"), where[1], ROTA_ONLY="api,worker") as turning,
+    ):
         admin = answer("keys", "create", "--admin", *server.place)
         site = {"name": "site", "config": {"type": "self_hosted"}}
         site_id = server.ask("POST", "/v1/environments", site).ok()["id"]
         worker = answer("keys", "create", "--environment", site_id, *server.place)
-        given = {"url": server.url, "key": KEY, "admin_key": admin["key"], "worker_key": worker["key"], "site": site_id}
+        given = {
+            "url": server.url, "key": KEY, "admin_key": admin["key"], "worker_key": worker["key"], "site": site_id,
+            "turning_url": turning.url,
+        }  # fmt: skip
         told = sdks.run(version, "journey.py", given)
     assert told["version"] == version
+    assert "Traceback" not in turning.errors()
     return told | {"log": server.errors()}
+
+
+def _place(request: pytest.FixtureRequest, database: str) -> str | None:
+    """A new database of a kind."""
+    if database == "sqlite":
+        return None
+    postgres: str = request.getfixturevalue("postgres")
+    name = f"journey_{os.getpid()}_{next(_numbers)}"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE template_rota")  # type: ignore[arg-type]
+    return postgres.replace("/postgres?", f"/{name}?")

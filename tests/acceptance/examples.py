@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from tests.acceptance.server import KEY, Server
+from tests.acceptance.server import DUTIES, KEY, Server
 from tests.cli.process import environment
 from tests.vendor.suites import suite
 
@@ -39,8 +39,6 @@ class Example(NamedTuple):
     """Makes what the example expects to be there; the variables that tell it."""
     long: bool = False
     """Whether the client waits for a minute, by its own rule, before it believes that a session is done."""
-    serves: bool = True
-    """Whether the server runs tools itself."""
 
 
 class Outcome(NamedTuple):
@@ -167,7 +165,7 @@ def run(example: Example, folder: Path) -> Outcome:
     folder.mkdir(parents=True, exist_ok=True)
     script = folder / "script"
     script.write_text("\n".join(["#!script", *map(json.dumps, example.replies)]))
-    with Server(folder / "server", ROTA_MODEL_SCRIPT=str(script)) as server:
+    with Server(folder / "server", ROTA_ONLY=f"{DUTIES},worker", ROTA_MODEL_SCRIPT=str(script)) as server:
         given = example.prepare(server)
         variables = {"ANTHROPIC_BASE_URL": server.url, "ANTHROPIC_API_KEY": KEY, "NO_PROXY": "*", **given}
         command = [str(of.python), "-s", str(of.folder / "examples" / example.file)]

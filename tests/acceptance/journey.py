@@ -1,6 +1,6 @@
 """The whole journey of a user of the official client, once with the sync and once with the async client.
 
-Runs by itself inside an environment that holds nothing but the client: reads ``{"url", "key", "admin_key"}`` from stdin and
+Runs by itself inside an environment that holds nothing but the client: reads what ``conftest`` gives as JSON from stdin and
 prints one JSON object with everything it saw. Asserts nothing; the tests do. Members and arguments that a version does not
 have are skipped and listed.
 """
@@ -469,7 +469,6 @@ async def journey(drive: Drive, admin: Drive, stranger: Drive, worker: Drive, st
     seen["failures"] = await failures(drive, style, clerk)
     seen["sessions"] = await sessions(drive, style, clerk, deployment, seen["deployments"]["runs"][0])
     seen["streams"] = await streams(drive, style, clerk)
-    seen["turns"] = await turns(drive, style)
     seen["memory"] = await journey_memory.memory(drive, style)
     seen["vaults"] = await journey_vaults.vaults(drive, style)
     seen["files"] = await files(drive, style, clerk, office)
@@ -486,16 +485,23 @@ async def in_style(style: str, given: dict[str, str], judge: Judge) -> dict[str,
     """The journey with one of the two kinds of client; what was seen, and what was counted."""
     wire = Wire(judge)
     drives: list[Drive] = []
-    for key in (given["key"], given["admin_key"], "sk-nobody-knows-this-one", given["worker_key"]):
+    for url, key in (
+        (given["url"], given["key"]),
+        (given["url"], given["admin_key"]),
+        (given["url"], "sk-nobody-knows-this-one"),
+        (given["url"], given["worker_key"]),
+        (given["turning_url"], given["key"]),
+    ):
         if style == "sync":
             http: Any = anthropic.DefaultHttpxClient(event_hooks=wire.hooks())
-            client: Any = anthropic.Anthropic(base_url=given["url"], api_key=key, http_client=http)
+            client: Any = anthropic.Anthropic(base_url=url, api_key=key, http_client=http)
         else:
             http = anthropic.DefaultAsyncHttpxClient(event_hooks=wire.async_hooks())
-            client = anthropic.AsyncAnthropic(base_url=given["url"], api_key=key, http_client=http)
+            client = anthropic.AsyncAnthropic(base_url=url, api_key=key, http_client=http)
         drives.append(Drive(client, wire))
-    drive, admin, stranger, worker = drives
+    drive, admin, stranger, worker, turner = drives
     seen = await journey(drive, admin, stranger, worker, style, given["site"])
+    seen["turns"] = await turns(turner, style)
     for each in drives:
         closing = each.client.close()
         if inspect.isawaitable(closing):

@@ -52,7 +52,7 @@ def test_the_demo_tells_machines_the_same(tmp_path: Path) -> None:
 
 def test_where_no_sandbox_can_be_made_the_agent_only_talks(tmp_path: Path) -> None:
     teller = story.Teller(json=True)
-    with Server(tmp_path, ROTA_SANDBOX="off") as server:
+    with Server(tmp_path, ROTA_SANDBOX="off", ROTA_ONLY="api,worker") as server:
         client = anthropic.Anthropic(base_url=server.url, api_key=server.key)
         story.tell(client, "claude-opus-5-5", teller, scripted=True, sandbox=False)
     kinds = [event["type"] for event in teller.told["events"]]

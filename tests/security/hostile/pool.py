@@ -14,7 +14,8 @@ PREFIX_NOUNS = {
     ids.AGENT: "agent", ids.API_KEY: "api_key", ids.CREDENTIAL: "credential", ids.DEPLOYMENT: "deployment",
     ids.DEPLOYMENT_RUN: "deployment_run", ids.ENVIRONMENT: "environment", ids.EVENT: "event", ids.FILE: "file",
     ids.MEMORY: "memory", ids.MEMORY_STORE: "memory_store", ids.MEMORY_VERSION: "memory_version", ids.SESSION: "session",
-    ids.SESSION_RESOURCE: "resource", ids.SKILL: "skill", ids.THREAD: "thread", ids.VAULT: "vault", ids.WORKSPACE: "workspace",
+    ids.SESSION_RESOURCE: "resource", ids.SKILL: "skill", ids.THREAD: "thread", ids.VAULT: "vault", ids.WORK: "work",
+    ids.WORKSPACE: "workspace",
 }  # fmt: skip
 _ID = re.compile(rb'"([a-z]+_)(01[0-9A-HJ-Za-z]{22})"')
 _CURSOR = re.compile(rb'"(page_[\w-]+)"')
