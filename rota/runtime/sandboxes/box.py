@@ -106,11 +106,11 @@ class HostedBox:
         most = 0
         while not self._link.ended.is_set():
             begun = loop.time()
-            held, why = await asyncio.to_thread(_held, self._spec)
+            held = await asyncio.to_thread(ground.size, self._spec.mounts)
             # Folders that held too much when the box was opened may be tidied up in it.
             most = most or max(self._spec.limits.disk, held)
-            if why or held > most:
-                self._why = why or (
+            if held > most:
+                self._why = (
                     f"its folders hold {held / (1 << 20):.0f} MB, of {self._spec.limits.disk / (1 << 20):.0f} that a session may keep "
                     "(ROTA_SANDBOX_DISK_MB)"
                 )
@@ -121,10 +121,3 @@ class HostedBox:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._link.ended.wait()
-
-
-def _held(spec: Spec) -> tuple[int, str]:
-    try:
-        return ground.size(spec.mounts), ""
-    except SandboxFailure as exc:
-        return 0, str(exc)

@@ -71,20 +71,37 @@ def give(folder: Path, owner: int) -> None:
 
 
 def entries(folder: Path) -> Iterator[tuple[int, str, os.stat_result]]:
-    """Everything below a folder: the open folder that it is in, its name there, what it is. SandboxFailure where it is too deep to
-    be followed, so that nothing can hide there.
-    """
+    """Everything below a folder, however deep: the open folder that it is in, its name there, what it is."""
+    waiting: list[tuple[str, ...]] = [()]
+    while waiting:
+        trail = waiting.pop()
+        at = _descend(folder, trail)
+        if at is not None:
+            yield from _below(at, trail, 0, waiting)
+
+
+def _descend(folder: Path, trail: tuple[str, ...]) -> int | None:
     try:
-        root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        at = os.open(folder, _FOLDER)
+        for name in trail:
+            above = at
+            try:
+                at = os.open(name, _FOLDER, dir_fd=above)
+            finally:
+                os.close(above)
     except OSError:
-        return
-    yield from _below(root, 0)
+        return None
+    return at
 
 
-DEEPEST = 200
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+DEEPEST = 100
+"""Folders that are held open at a time; what is deeper is come back to."""
 
 
-def _below(at: int, depth: int) -> Iterator[tuple[int, str, os.stat_result]]:
+def _below(
+    at: int, trail: tuple[str, ...], depth: int, waiting: list[tuple[str, ...]]
+) -> Iterator[tuple[int, str, os.stat_result]]:
     try:
         with os.scandir(at) as listing:
             names = [entry.name for entry in listing]
@@ -92,13 +109,16 @@ def _below(at: int, depth: int) -> Iterator[tuple[int, str, os.stat_result]]:
             try:
                 found = os.stat(name, dir_fd=at, follow_symlinks=False)
                 yield at, name, found
-                if stat.S_ISDIR(found.st_mode):
-                    if depth == DEEPEST:
-                        raise SandboxFailure(f"folders lie in one another more than {DEEPEST} deep")
-                    below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
-                    yield from _below(below, depth + 1)
+                if not stat.S_ISDIR(found.st_mode):
+                    continue
+                if depth == DEEPEST:
+                    waiting.append((*trail, name))
+                else:
+                    yield from _below(os.open(name, _FOLDER, dir_fd=at), (*trail, name), depth + 1, waiting)
             except OSError:
                 continue  # gone, or changed into something else
+    except OSError:
+        pass  # not to be looked into, even by its owner
     finally:
         os.close(at)
 
