@@ -125,7 +125,7 @@ def decide(
 def _pass_over(due: Pending, timing: Timing, now: int, fired: Collection[int]) -> Verdict:
     """Go on to the first occurrence that has not fired."""
     accounted_at, at = due.due_at, schedules.following(due.schedule, due.due_at)
-    while at in fired and _moment(due, timing, at) <= now:
+    while at is not None and at in fired and _moment(due, timing, at) <= now:
         accounted_at, at = at, schedules.following(due.schedule, at)
     return Verdict(accounted_at=accounted_at, due_at=at)
 
