@@ -28,7 +28,7 @@ from rota.runtime.providers import local
 from rota.runtime.sandbox import SandboxFailure
 from rota.runtime.sandboxes.open import open_sandbox
 
-_START_SECONDS = 30.0
+_START_SECONDS = 60.0
 _STOP_SECONDS = 15.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _held: list[int] = []

@@ -16,7 +16,7 @@ from typing import Any, Self
 import msgspec
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 30.0
+SECONDS = 120.0
 """How long anything here may take."""
 
 _LISTENING = re.compile(r"^rota is listening on (http://(\S+):(\d+))$", re.MULTILINE)
