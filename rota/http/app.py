@@ -177,10 +177,11 @@ class App:
     async def _shut_out(self, route: Route, scope: Scope, live: Live) -> None:
         """End a stream when its caller's key opens it no longer."""
         headers = _headers(scope["headers"])
+        _, params = self.router.find(scope["method"], scope["path"])
         while True:
             await asyncio.sleep(_RECHECK)
             try:
-                await self._admission.admit(route, headers)
+                await self._admission.admit(route, params, headers)
             except Refusal:
                 live.hang_up()
                 return
