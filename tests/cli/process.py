@@ -63,11 +63,14 @@ def eventually(condition: Callable[[], Any]) -> Any:
 
 
 class Server:
-    """``rota serve`` in a process, for the length of a ``with``. ``said`` is its stdout until it listened."""
+    """``rota serve`` in a process, for the length of a ``with``. ``said`` is its stdout until it listened.
+
+    Without the duty ``worker`` unless a test asks for it: one that has no model says so at its start, and these are silent.
+    """
 
     def __init__(self, *args: str, **variables: str) -> None:
         self._command = [sys.executable, "-m", "rota", "serve", "--port", "0", *args]
-        self._variables = variables
+        self._variables = {"ROTA_ONLY": "api,scheduler,courier", **variables}
 
     def __enter__(self) -> Self:
         self.process = subprocess.Popen(
