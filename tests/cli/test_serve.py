@@ -113,7 +113,7 @@ def test_a_second_server_on_one_file_is_refused_whatever_its_duties(tmp_path: Pa
 def test_what_does_not_fit_is_one_clear_line(
     tmp_path: Path, args: list[str], variables: dict[str, str], word: str
 ) -> None:
-    said = refusal("serve", "--port", "0", "--data-dir", str(tmp_path), *args, **variables)
+    said = refusal("serve", "--port", "0", "--data-dir", str(tmp_path), *args, **{"ROTA_ONLY": "api", **variables})
     assert word in said
     assert "\n" not in said
 
