@@ -135,6 +135,8 @@ class Api:
         async def receive() -> dict[str, Any]:
             if not incoming:
                 await streams.wait()  # the caller stays until it has its answer, or sees that there is no end to it
+                if looks := self.house.feed.looks():  # what belongs to this request is not to happen during the next
+                    await asyncio.wait(looks)
                 return {"type": "http.disconnect"}
             return incoming.pop(0)
 

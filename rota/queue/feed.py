@@ -251,6 +251,10 @@ class Feed:
         """Whether anybody here listens to a key."""
         return key in self._channels
 
+    def looks(self) -> list[asyncio.Task[None]]:
+        """The reads that are under way."""
+        return [channel.look for channel in self._channels.values() if channel.look is not None]
+
     def hang_up(self) -> None:
         """End all readers, with what was committed until now, and take no more: the server is to stop."""
         self._closed = True
@@ -282,8 +286,7 @@ class Feed:
         return [listener for channel in self._channels.values() for listener in channel]
 
     async def _part(self) -> None:
-        looks = [channel.look for channel in self._channels.values() if channel.look is not None]
-        if looks:
+        if looks := self.looks():
             await asyncio.wait(looks, timeout=_GRACE)
         for listener in self._all():
             listener.hang_up()
