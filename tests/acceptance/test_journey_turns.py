@@ -82,7 +82,9 @@ def test_a_session_counts_what_it_consumes(story: Story) -> None:
     reported = next(event for event in seen["listed"] if event["type"] == "session.usage")
     told = {**reported["usage"], "active_seconds": usage["active_seconds"]}
     assert told == usage
-    assert 0 <= usage["active_seconds"] - reported["usage"]["active_seconds"] < 0.001, "the idle event follows the report"
+    assert 0 <= usage["active_seconds"] - reported["usage"]["active_seconds"] < 0.001, (
+        "the idle event follows the report"
+    )
     own = [event for event in seen["listed"] if not event["type"].startswith("session.")]
     assert [event for event in seen["thread's events"] if not event["type"].startswith("session.")] == own
 
