@@ -18,9 +18,6 @@ async def work(drive: Drive, worker: Drive, style: str, environment: str) -> dic
     session = await drive.do("beta.sessions.create", agent=agent["id"], environment_id=environment)
     message = {"type": "user.message", "content": [{"type": "text", "text": SCRIPT}]}
     await drive.do("beta.sessions.events.send", session["id"], events=[message])
-    status = "running"
-    while status != "idle":  # until the engine waits for the call's result
-        status = (await drive.do("beta.sessions.retrieve", session["id"]))["status"]
     seen["session"] = session["id"]
     seen["waiting"] = await drive.do("beta.environments.work.stats", environment)
     polled = await worker.do("beta.environments.work.poll", environment, block_ms=999, anthropic_worker_id=style)
@@ -40,5 +37,4 @@ async def work(drive: Drive, worker: Drive, style: str, environment: str) -> dic
     seen["listed"] = [each["id"] for each in await worker.walk("beta.environments.work.list", environment, limit=1)]
     seen["stopped"] = await worker.do("beta.environments.work.stop", polled["id"], force=True, **where)
     seen["forbidden"] = await drive.refused("beta.environments.work.poll", environment)
-    await drive.do("beta.sessions.archive", session["id"])
     return seen

@@ -18,6 +18,8 @@ from tests.resources.zips import manifest
 
 pytestmark = pytest.mark.slow
 NEWEST = sdks.VERSIONS[-1]
+TURNING = "api,worker"
+"""The duties of a server that turns sessions."""
 LOOKS = 20_000
 """How often a test asks until it gives up: every answer takes its time."""
 
@@ -129,7 +131,12 @@ def use(tool: str, **input_: Any) -> dict[str, Any]:
     return {"tool_use": {"name": tool, "input": input_}}
 
 
-def test_a_worker_serves_a_session_goes_home_and_comes_again(server: Server, tmp_path: Path) -> None:
+def test_a_worker_serves_a_session_goes_home_and_comes_again(database_url: str, tmp_path: Path) -> None:
+    with Server(tmp_path / "server", database_url, ROTA_ONLY=TURNING) as server:
+        _serve_twice(server, tmp_path)
+
+
+def _serve_twice(server: Server, tmp_path: Path) -> None:
     site = Site(server, tmp_path / "site")
     session = site.session()
     note = str(site.folder / "note.txt")
@@ -159,9 +166,14 @@ def test_a_worker_serves_a_session_goes_home_and_comes_again(server: Server, tmp
         site.states("stopped", "stopped")
 
 
-def test_memories_are_mounted_with_the_sessions_token(sqlite_server: Server, tmp_path: Path) -> None:
+def test_memories_are_mounted_with_the_sessions_token(tmp_path: Path) -> None:
     if not os.access("/mnt", os.W_OK):
         pytest.skip("the official worker mounts memories below /mnt, which is not writable here")
+    with Server(tmp_path / "server", ROTA_ONLY=TURNING) as server:
+        _remember(server, tmp_path)
+
+
+def _remember(sqlite_server: Server, tmp_path: Path) -> None:
     site = Site(sqlite_server, tmp_path / "site")
     store = sqlite_server.ask("POST", "/v1/memory_stores", {"name": f"rota test {os.getpid()}"}).ok()["id"]
     path = f"/v1/memory_stores/{store}/memories"
@@ -197,7 +209,7 @@ def begun(site: Site, session: str) -> Path:
 
 
 def test_a_call_survives_its_worker(tmp_path: Path) -> None:
-    with Server(tmp_path / "server", None, "--test-clock") as server:
+    with Server(tmp_path / "server", None, "--test-clock", ROTA_ONLY=TURNING) as server:
         site = Site(server, tmp_path / "site")
         session = site.session()
         with site.worker() as first:
@@ -212,7 +224,7 @@ def test_a_call_survives_its_worker(tmp_path: Path) -> None:
 
 
 def test_a_call_survives_the_server(tmp_path: Path) -> None:
-    with Server(tmp_path / "server") as server:
+    with Server(tmp_path / "server", ROTA_ONLY=TURNING) as server:
         site = Site(server, tmp_path / "site")
         session = site.session()
         with site.worker():
