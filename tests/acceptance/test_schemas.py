@@ -136,6 +136,9 @@ OPTIONAL = [
     r"beta\.memory_stores\.\w+: (data\.)?archived_at",
     r"beta\.memory_stores\.memories\.list: prefixes",
     r"beta\.vaults\.credentials\.\w+: (data\.)?auth\.expires_at",
+    r"beta\.environments\.work\.\w+: (data\.)?secret",
+    r"beta\.environments\.work\.\w+: (data\.)?(acknowledged|latest_heartbeat|started|stop_requested|stopped)_at",
+    r"beta\.environments\.work\.stats: (oldest_queued_at|workers_polling)",
 ]
 """Keys that the contract lets be absent where they say nothing."""
 

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import msgspec
 import psycopg
 
+from rota.resources.sessions.sql import WAITING
 from rota.store.db import is_sqlite, sqlite_path
 
 _RUNS = "SELECT id, deployment_id, session_id, error_type, error_message FROM deployment_runs"
@@ -89,7 +90,7 @@ def judge(
     log: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for session_id, position, kind in events:
         log[session_id].append((position, kind))
-    whole = list(enumerate(FIRST_EVENTS, 1))
+    whole = list(enumerate(FIRST_EVENTS, WAITING + 1))  # nothing turns sessions here, so all of them wait
     wrong += [f"session {each} has the events {log.get(each)}" for each in made_by if log.get(each) != whole]
     sealed = Counter(row[0] for row in tokens)
     wrong += [f"session {each} has {sealed[each]} tokens" for each in made_by if sealed[each] != 1]

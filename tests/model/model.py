@@ -317,7 +317,7 @@ class World(Catalogue):
         logged: list[Json] = []
         for event in sent:
             if event["type"] == "user.define_outcome":
-                taken_up = {"processed_at": None, "outcome_id": self.new("outc_"), "max_iterations": 3}
+                taken_up = {"processed_at": stamp(self.now), "outcome_id": self.new("outc_"), "max_iterations": 3}
                 logged.append({"id": self.new("sevt_"), **taken_up, **event})
             else:
                 logged.append({"id": self.new("sevt_"), "processed_at": None, **event})
@@ -345,7 +345,7 @@ class World(Catalogue):
             changed["metadata"] = session.metadata = metadata
         if changed:
             session.updated_at = self.now
-            done = [event for event in session.events if event["processed_at"] is not None]
+            done = [event for event in session.events if event["type"] == "session.updated"]
             session.told_at = max(self.now, session.told_at + 1)  # no two events share an instant
             told = {"id": self.new("sevt_"), "type": "session.updated", "processed_at": stamp(session.told_at)}
             session.events.insert(len(done), told | changed)  # before what waits

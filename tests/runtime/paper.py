@@ -72,7 +72,8 @@ class Paper:
         receipt = Receipt(stored, state.calls, End(state.position, state.at), last, self.now)
         for event in events:
             receipt.take_in(msgspec.convert(event, InboundEvent))
-        for _, position, event_id, _, kind, processed_at, body in receipt.rows:
+        for _, position, event_id, _, kind, shown_at, body in receipt.rows:
+            processed_at = shown_at if position < sql.WAITING else None
             self.events[event_id] = LogEvent(
                 id=event_id, type=kind, position=position, processed_at=processed_at, body=msgspec.json.decode(body)
             )

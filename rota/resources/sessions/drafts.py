@@ -143,7 +143,7 @@ def draft(wish: Wish, found: References, now: int) -> Draft:
             skills=[] if cloud is None or not found.skill_facts else _pinned(wish, found),
         ),
         thread=(session_id, ids.new(ids.THREAD), None, now, now, status, "{}"),
-        events=[event_row(session_id, number, entry) for number, entry in enumerate(wish.events, sql.WAITING + 1)],
+        events=[event_row(session_id, number, entry, now) for number, entry in enumerate(wish.events, sql.WAITING + 1)],
     )  # fmt: skip
     if wish.resources.given:
         made = _with_resources(made, wish, found, now)
@@ -186,15 +186,17 @@ def _with_resources(made: Draft, wish: Wish, found: References, now: int) -> Dra
     )
 
 
-def event_row(session_id: str, position: int, entry: LogEntry) -> Row:
-    """The row of a client's event, waiting to be taken up."""
+def event_row(session_id: str, position: int, entry: LogEntry, now: int) -> Row:
+    """The row of a client's event, waiting to be taken up. An outcome shows when it came, as the clients' types want it."""
     kind, body = entry
+    shown_at: int | None = None
     if kind == "user.define_outcome":
         outcome = msgspec.json.decode(body[:1] + '"type":"user.define_outcome",' + body[1:], type=DefineOutcome)
         if outcome.max_iterations is UNSET or outcome.max_iterations is None:
             outcome.max_iterations = DEFAULT_ITERATIONS
         body = '{"outcome_id":"' + ids.new(ids.OUTCOME) + '",' + entry_of(outcome)[1][1:]
-    return (session_id, position, ids.new(ids.EVENT), None, kind, None, body)
+        shown_at = now
+    return (session_id, position, ids.new(ids.EVENT), None, kind, shown_at, body)
 
 
 def entry_of(event: Struct) -> LogEntry:

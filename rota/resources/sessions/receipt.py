@@ -99,6 +99,6 @@ class Receipt:
         else:
             self._waited += 1
             self._anything = True
-            row = drafts.event_row(self._session.id, self._waited, (kind, body))
+            row = drafts.event_row(self._session.id, self._waited, (kind, body), self._now)
         self.rows.append(row)
         self.echo.append(row)

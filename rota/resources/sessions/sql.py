@@ -315,7 +315,7 @@ WAITING_ANSWERS = Query(
 )
 ANY_WAITING = Query(
     "Whether anything that a client sent waits for the engine.",
-    "SELECT id FROM session_events WHERE session_id = :session_id AND processed_at IS NULL LIMIT 1",
+    f"SELECT id FROM session_events WHERE session_id = :session_id AND position >= {WAITING} LIMIT 1",
 )
 OUTCOMES = Query(
     "Outcomes that were defined and not yet judged for good.",

@@ -174,7 +174,7 @@ def look(tx: Tx, session: TurnSession, after: int) -> Look:
     if row is None or row[0] != session.epoch or row[1] is not None:
         raise Fenced(session.id)
     rows = tx.all(sql.RECENT, session_id=session.id, after=after)
-    position, at = next(((each[0], each[4]) for each in reversed(rows) if each[4] is not None), (0, 0))
+    position, at = next(((each[0], each[4]) for each in reversed(rows) if each[0] < sql.WAITING), (0, 0))
     return Look(row[2], sql.body_of(row[3]), _events(rows), position, at)
 
 
@@ -184,7 +184,7 @@ def _events(rows: Sequence[Row]) -> list[LogEvent]:
             id=event_id,
             type=kind,
             position=position,
-            processed_at=processed_at,
+            processed_at=processed_at if position < sql.WAITING else None,
             body=_decode(body),
             notes={} if notes is None else _decode(notes),
         )

@@ -181,7 +181,9 @@ class Bubblewrap:
             staged: dict[str, str] = {}
 
             def where(path: Path) -> str:
-                if not self._root or "user" in self._without or _open_to(path, user):
+                if not self._root or "user" in self._without:
+                    return str(path)
+                if _open_to(path, user) and not path.is_relative_to(STAGE):  # what is below it, the stage hides
                     return str(path)
                 staged.setdefault(f"{len(staged)}", str(path))
                 return f"{STAGE}/{next(name for name, source in staged.items() if source == str(path))}"
