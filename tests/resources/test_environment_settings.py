@@ -7,7 +7,7 @@ import pytest
 from rota.base.clock import HandClock
 from rota.resources.environments.wire import Limited
 from rota.store.tx import Query
-from tests.api import HELLO, Api
+from tests.api import Api
 
 MANAGERS = ("npm", "pip")
 UNSUPPORTED = ("apt", "cargo", "gem", "go")
@@ -254,7 +254,7 @@ def test_archiving_and_deleting_what_is_not_there_is_404(still_api: Api) -> None
 
 def test_a_self_hosted_environment_is_held_by_its_sessions(api: Api) -> None:
     environment = api.environment(config={"type": "self_hosted"})
-    body = {"agent": api.agent()["id"], "environment_id": environment["id"], "initial_events": HELLO}
+    body = {"agent": api.agent()["id"], "environment_id": environment["id"]}
     sessions = [api.post("/v1/sessions", body).ok()["id"] for _ in range(4)]
     response = api.delete(path(environment))
     assert response.refused(409) == "Environment has 4 active sessions. Use force=true to delete anyway."

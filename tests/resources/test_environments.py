@@ -172,11 +172,13 @@ def test_a_cloud_environment_is_deleted_under_whatever_uses_it(api: Api) -> None
 
 def test_a_self_hosted_environment_in_use_is_deleted_by_force_only(api: Api) -> None:
     environment = api.environment(config={"type": "self_hosted"})
-    body = {"agent": api.agent()["id"], "environment_id": environment["id"], "initial_events": HELLO}
+    body = {"agent": api.agent()["id"], "environment_id": environment["id"]}
     api.post("/v1/sessions", body).ok()
     assert api.delete(path(environment)).refused(409) == (
         "Environment has 1 active session. Use force=true to delete anyway."
     )
     api.post("/v1/sessions", body).ok()
     assert "has 2 active sessions" in api.delete(path(environment)).refused(409)
+    api.post("/v1/sessions", {**body, "initial_events": HELLO}).ok()
+    assert "with work in the queue" in api.delete(path(environment)).refused(409)
     api.delete(path(environment, "?force=true")).ok()
