@@ -55,7 +55,7 @@ class Model:
         body = json.dumps({"content": [{"type": "text", "text": text}]})
 
         def work(tx: Tx) -> None:
-            row = tx.one(sql.LAST_POSITION, session_id=self.session)
+            row = tx.one(sql.LOG_END, session_id=self.session)
             assert row is not None
             tx.insert(sql.APPEND, [(self.session, row[0] + 1, event_id, thread, kind, tx.now, body)])
             tx.wake(log.topic(self.session))
@@ -104,7 +104,7 @@ def test_a_preview_never_overtakes_what_was_committed_before_it(api: Api, model:
     event_id = ids.new(ids.EVENT)
 
     def begin(tx: Tx) -> None:
-        log.append(tx, model.session, [("span.model_request_start", "{}")], processed_at=tx.now)
+        log.append(tx, model.session, [("span.model_request_start", "{}")])
 
     async def work() -> None:
         await api.house.db.write(begin)
