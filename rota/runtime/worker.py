@@ -107,6 +107,7 @@ class Worker:
             with suppress(asyncio.CancelledError):
                 await task
         self._tasks = []
+        await self._parts.provider.close()
 
     def counts(self) -> Iterator[Count | Spread]:
         """What turns have done."""
