@@ -122,6 +122,7 @@ class Bench:
         transport: Any = SimpleNamespace(
             get_extra_info=lambda _name: None,
             close=lambda: setattr(self, "closed", True),
+            abort=lambda: setattr(self, "closed", True),
             is_closing=lambda: self.closed,
             write=write,
             pause_reading=lambda: None,
