@@ -183,7 +183,8 @@ class Mutants:
 
     def _headers(self, route: Route, kind: str | None) -> list[tuple[str, str]]:
         random = self._random
-        key = self._home.key_for(route)
+        with self._lock:  # what it is for may have to be made first, on the one line that all share
+            key = self._home.key_for(route)
         found: list[tuple[str, str]] = []
         chance = random.random()
         if chance < 0.85:
