@@ -132,7 +132,6 @@ OPTIONAL = [
     r"beta\.sessions\.resources\.\w+: (data\.)?checkout",
     r"(beta\.sessions\.resources\.list: data|beta\.sessions\.\w+: (data\.)?resources)\.instructions",
     r"beta\.deployments\.\w+: (data\.)?budget",
-    r"beta\.sessions\.events\.list: data\.(agent|metadata|title)",
     r"beta\.memory_stores\.\w+: (data\.)?archived_at",
     r"beta\.memory_stores\.memories\.list: prefixes",
     r"beta\.vaults\.credentials\.\w+: (data\.)?auth\.expires_at",
