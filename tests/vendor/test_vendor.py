@@ -191,7 +191,9 @@ def test_tests_belong_to_the_family_of_their_file() -> None:
     stream = "tests/api_resources/beta/sessions/threads/test_events.py::TestEvents::test_method_stream[loose]"
     assert family_of(stream) == "sessions"
     assert not is_not_yet(stream)
-    limits = "tests/api_resources/organizations/workspaces/test_rate_limits.py::TestRateLimits::test_method_update[loose]"
+    limits = (
+        "tests/api_resources/organizations/workspaces/test_rate_limits.py::TestRateLimits::test_method_update[loose]"
+    )
     assert is_not_yet(limits)
     for other in ("test_method_list", "test_path_params_update"):
         assert not is_not_yet(limits.replace("test_method_update", other))
