@@ -220,9 +220,13 @@ def test_no_canary_is_anywhere(database_url: str, tmp_path: Path) -> None:
                     )
         _lose_the_key(world, folder / "data" / "seal.key")
 
-        # read: everything that can be
+        # read: everything that can be, but for streams: they have no end, and show what the lists show
         for route in api.ROUTES:
-            if route.method == "GET" and set(re.findall(r"\{(\w+)\}", route.path)) <= {*world.things, "credential_id"}:
+            if (
+                route.method == "GET"
+                and not route.streams
+                and set(re.findall(r"\{(\w+)\}", route.path)) <= {*world.things, "credential_id"}
+            ):
                 for kind in world.credentials:
                     world.ask("GET", world.path(route, {"auth": {"type": kind}}))
         for path in ("/metrics", "/openapi.json", "/readyz"):
