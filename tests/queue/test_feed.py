@@ -10,7 +10,7 @@ import pytest
 from rota.base.errors import Unavailable
 from rota.queue.feed import QUIET, STALLED
 from rota.queue.listener import PIECE, ROOM
-from rota.resources.sessions import sql
+from rota.resources.sessions import log, sql
 from rota.store.tx import Tx
 from tests.api import Api
 from tests.resources.test_session_streams import append, listed, stream
@@ -32,11 +32,8 @@ def append_silently(api: Api, session: str, *kinds: str) -> list[str]:
     """Events whose wake-up nobody hears."""
 
     def work(tx: Tx) -> list[str]:
-        row = tx.one(sql.LOG_END, session_id=session)
-        assert row is not None
-        rows = [
-            (session, row[0] + n, f"sevt_{row[0] + n}", None, kind, tx.now, "{}") for n, kind in enumerate(kinds, 1)
-        ]
+        last = log.end(tx, session).position
+        rows = [(session, last + n, f"sevt_{last + n}", None, kind, tx.now, "{}") for n, kind in enumerate(kinds, 1)]
         tx.insert(sql.APPEND, rows)
         return [each[2] for each in rows]
 

@@ -55,9 +55,8 @@ class Model:
         body = json.dumps({"content": [{"type": "text", "text": text}]})
 
         def work(tx: Tx) -> None:
-            row = tx.one(sql.LOG_END, session_id=self.session)
-            assert row is not None
-            tx.insert(sql.APPEND, [(self.session, row[0] + 1, event_id, thread, kind, tx.now, body)])
+            last = log.end(tx, self.session).position
+            tx.insert(sql.APPEND, [(self.session, last + 1, event_id, thread, kind, tx.now, body)])
             tx.wake(log.topic(self.session))
 
         self.api.write(work)

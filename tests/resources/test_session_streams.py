@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from rota.http import app
-from rota.resources.sessions import log, sql
+from rota.resources.sessions import log
 from rota.resources.workspaces import keys
 from rota.store.tx import Query, Tx
 from tests.api import HELLO, Api
@@ -35,9 +35,7 @@ def append(api: Api, session: str, *kinds: str, thread: str | None = None, body:
 
 def consume(api: Api, session: str, event: str) -> None:
     def work(tx: Tx) -> None:
-        row = tx.one(sql.LOG_END, session_id=session)
-        assert row is not None
-        tx.run(CONSUME, session_id=session, id=event, position=row[0] + 1, now=tx.now)
+        tx.run(CONSUME, session_id=session, id=event, position=log.end(tx, session).position + 1, now=tx.now)
         tx.wake(log.topic(session))
 
     api.write(work)

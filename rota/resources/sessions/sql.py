@@ -253,12 +253,8 @@ SINCE_REQUEST = Query(
                                 ORDER BY position DESC LIMIT 1), 0)
        ORDER BY position""",
 )
-LOG_END = Query(
-    "Where a session's log ends, what waits left out.",
-    f"SELECT coalesce(max(position), 0) FROM session_events WHERE session_id = :session_id AND position < {WAITING}",
-)
 LOG_ENDS = Query(
-    "The same of many sessions, those that have ended left out.",
+    "Where the logs of many sessions end, what waits aside; sessions that have ended are left out.",
     f"""SELECT id, coalesce((SELECT max(position) FROM session_events
                          WHERE session_id = sessions.id AND position < {WAITING}), 0)
        FROM sessions WHERE id = ANY(:ids) AND status <> 'terminated'""",
@@ -285,16 +281,7 @@ FIND_CALLS = Query(
 APPEND_NOTED = Insert(
     "Append events to a session's log, with what the turn engine must remember of them.",
     "session_events",
-    {
-        "session_id": "text",
-        "position": "bigint",
-        "id": "text",
-        "thread_id": "text",
-        "type": "text",
-        "processed_at": "bigint",
-        "body": "text",
-        "notes": "text",
-    },
+    {**APPEND.columns, "notes": "text"},
 )
 TAKE_UP = Update(
     "Give events that waited their places in the log.",

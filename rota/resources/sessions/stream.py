@@ -54,9 +54,7 @@ def open_thread(tx: Tx, who: Who, session_id: str, thread_id: str) -> Opening:
 
 
 def _opening(tx: Tx, session: Stored, view: str, *, over: bool) -> Opening:
-    row = tx.one(sql.LOG_END, session_id=session.id)
-    assert row is not None
-    return Opening(session_id=session.id, view=view, position=row[0], over=over)
+    return Opening(session_id=session.id, view=view, position=log.end(tx, session.id).position, over=over)
 
 
 def _is_over(session: Stored) -> bool:
