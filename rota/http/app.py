@@ -131,8 +131,8 @@ class App:
             head.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": reply.status, "headers": head})
         begun = time.perf_counter()
-        if reply.chunks is not None:
-            await self._stream(reply, scope, receive, send, request_id, route)
+        if request is not None and reply.chunks is not None:
+            await self._stream(reply, scope, receive, send, request_id, request)
         elif unread:
             await send({"type": "http.response.body", "body": reply.body, "more_body": True})
             await _drain(receive)
@@ -144,7 +144,7 @@ class App:
             route.tally.add(reply.status, ended - started)
 
     async def _stream(
-        self, reply: Reply, scope: Scope, receive: Receive, send: Send, request_id: str, route: Route | None
+        self, reply: Reply, scope: Scope, receive: Receive, send: Send, request_id: str, request: Request
     ) -> None:
         """Send a reply's chunks, until they end, fail, or nobody is there to take them.
 
@@ -155,8 +155,8 @@ class App:
         pump = asyncio.ensure_future(_pump(reply.chunks, reply.length, send))
         own = [pump, gone]
         watched: list[asyncio.Future[Any]] = [*own]
-        if reply.live is not None and route is not None:
-            own.append(asyncio.ensure_future(self._shut_out(route, scope, reply.live)))
+        if reply.live is not None:
+            own.append(asyncio.ensure_future(self._shut_out(request, reply.live)))
             watched.append(reply.live.cut)
         try:
             await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
@@ -166,7 +166,7 @@ class App:
             elif not gone.done() and (abort := scope.get("rota.abort")) is not None:
                 abort()
         except Exception as exc:
-            self._report(exc, request_id, route)
+            self._report(exc, request_id, request.route)
         finally:
             for task in own:
                 task.cancel()
@@ -174,14 +174,13 @@ class App:
             if (close := getattr(reply.chunks, "aclose", None)) is not None:
                 await close()
 
-    async def _shut_out(self, route: Route, scope: Scope, live: Live) -> None:
+    async def _shut_out(self, request: Request, live: Live) -> None:
         """End a stream when its caller's key opens it no longer."""
-        headers = _headers(scope["headers"])
-        _, params = self.router.find(scope["method"], scope["path"])
+        headers = _headers(request.headers)
         while True:
             await asyncio.sleep(_RECHECK)
             try:
-                await self._admission.admit(route, params, headers)
+                await self._admission.admit(request.route, request.params, headers)
             except Refusal:
                 live.hang_up()
                 return
