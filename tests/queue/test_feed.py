@@ -148,6 +148,12 @@ def test_a_wake_up_that_was_lost_is_made_good_by_the_beat(api: Api) -> None:
         assert [frame.name for frame in found.rest()] == ["session.deleted"]
 
 
+async def _at_rest(api: Api) -> None:
+    """Wait until nobody looks at a log."""
+    while looks := [channel._look for channel in api.house.feed._channels.values() if channel._look is not None]:
+        await asyncio.wait(looks)
+
+
 def test_a_database_that_is_away_delays_a_stream_and_breaks_none(
     api: Api, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
@@ -155,6 +161,7 @@ def test_a_database_that_is_away_delays_a_stream_and_breaks_none(
     with stream(api, session) as found:
         sent = append(api, session, "agent.message")
         found.take(1)
+        api.run(_at_rest(api))  # a look that has begun already would see what is appended meanwhile
         read = api.house.db.read
 
         async def away(*_: Any) -> Any:
