@@ -150,7 +150,7 @@ def test_a_wake_up_that_was_lost_is_made_good_by_the_beat(api: Api) -> None:
 
 async def _at_rest(api: Api) -> None:
     """Wait until nobody looks at a log."""
-    while looks := [channel._look for channel in api.house.feed._channels.values() if channel._look is not None]:
+    while looks := [channel.look for channel in api.house.feed._channels.values() if channel.look is not None]:
         await asyncio.wait(looks)
 
 
