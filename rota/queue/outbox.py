@@ -80,8 +80,8 @@ def announce_all(tx: Tx, happened: Sequence[tuple[Who, str, str]]) -> None:
     if not happened:
         return
     rows = [
-        (ids.new(ids.WEBHOOK_EVENT), tx.now, who.organization_id, who.workspace_id, event, resource_id, None)
-        for who, event, resource_id in happened
+        (fresh, tx.now, who.organization_id, who.workspace_id, event, resource_id, None)
+        for fresh, (who, event, resource_id) in zip(ids.many(ids.WEBHOOK_EVENT, len(happened)), happened, strict=True)
     ]
     tx.insert(sql.ANNOUNCE, rows)
     for who, event, resource_id in happened:

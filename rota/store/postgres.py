@@ -11,6 +11,7 @@ small tables they would lock whole relations against each other under SERIALIZAB
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from threading import Event, Thread
 from typing import Any, cast
@@ -84,13 +85,24 @@ def _sets(query: Query, parameters: dict[str, Any]) -> dict[str, Any]:
     return parameters
 
 
-class PostgresTx:
-    """A transaction on one PostgreSQL connection; see ``store.tx.Tx``."""
+def _call(entry: Entry, tx: "PostgresTx") -> list[Outcome]:
+    if isinstance(entry, Set):
+        return list(zip(entry.futures, entry.fn(tx, entry.items), [None] * len(entry.items), strict=True))
+    return [(entry.future, entry.fn(tx, *entry.args, **entry.kwargs), None)]
 
-    __slots__ = ("_cursor", "now", "topics", "touched")
+
+class PostgresTx:
+    """A transaction on one PostgreSQL connection; see ``store.tx.Tx``.
+
+    Inserts tell nothing, so nobody waits for them: they go out as a pipeline, and the database is at work on one while the
+    next is put together here. What went wrong with one is raised by whatever waits next, at the latest by the commit.
+    """
+
+    __slots__ = ("_cursor", "_pipeline", "now", "topics", "touched")
 
     def __init__(self, cursor: psycopg.Cursor[Row], now: int) -> None:
         self._cursor = cursor
+        self._pipeline: AbstractContextManager[object] | None = None
         self.now = now
         self.topics: set[str] = set()
         self.touched = False
@@ -114,8 +126,13 @@ class PostgresTx:
 
     def insert(self, insert: Insert, rows: Sequence[Row]) -> None:
         """See ``Tx.insert``."""
-        if rows:
-            self._execute(insert.postgres, [literal(column) for column in zip(*rows, strict=True)])
+        if not rows:
+            return
+        columns = [literal(column) for column in zip(*rows, strict=True)]
+        if self._pipeline is None:
+            self._pipeline = self._cursor.connection.pipeline()
+            self._pipeline.__enter__()
+        self._cursor.connection.cursor().execute(cast("Any", insert.postgres), columns)
 
     def update(self, update: Update, rows: Sequence[Row]) -> int:
         """See ``Tx.update``."""
@@ -138,7 +155,14 @@ class PostgresTx:
         self.run(_TOUCH, topic=topic)
         self.one(_NOTIFY, topic=topic)
 
+    def settle(self) -> None:
+        """Wait for what was sent without waiting; raises what went wrong with it."""
+        if self._pipeline is not None:
+            pipeline, self._pipeline = self._pipeline, None
+            pipeline.__exit__(None, None, None)
+
     def _execute(self, text: str, parameters: Any) -> psycopg.Cursor[Row]:
+        self.settle()
         return self._cursor.execute(cast("Any", text), parameters)
 
 
@@ -345,12 +369,13 @@ class PostgresDb(Front):
     ) -> list[Outcome]:
         with connection.cursor() as cursor:
             tx = PostgresTx(cursor, self._begin(cursor, begin))
-            outcomes: list[Outcome]
-            if isinstance(entry, Set):
-                results = entry.fn(tx, entry.items)
-                outcomes = list(zip(entry.futures, results, [None] * len(entry.items), strict=True))
-            else:
-                outcomes = [(entry.future, entry.fn(tx, *entry.args, **entry.kwargs), None)]
+            try:
+                outcomes = _call(entry, tx)
+            except BaseException:
+                with suppress(psycopg.Error):  # it is rolled back anyway, for a better reason
+                    tx.settle()
+                raise
+            tx.settle()
         try:
             connection.commit()
         except psycopg.OperationalError as exc:

@@ -110,6 +110,37 @@ def test_a_refused_write_leaves_nothing_behind(store: Store) -> None:
     assert store.read(lambda tx: tx.one(COUNT)) == (0,)
 
 
+@pytest.mark.parametrize("repeated", range(3), ids=["at first", "then prepared", "once prepared"])
+@pytest.mark.parametrize(
+    "behind",
+    [
+        lambda _: None,
+        lambda tx: put(tx, "b"),
+        lambda tx: tx.one(COUNT),
+        lambda tx: tx.run(SET, key="a", value="w"),
+        lambda tx: tx.update(SET_EACH, [("a", "1", "x")]),
+        lambda tx: (put(tx, "b"), tx.all(LOCK)),
+    ],
+    ids=["nothing", "another", "a look", "a change", "many changes", "another and a look"],
+)
+def test_an_insert_that_fails_fails_its_transaction_whatever_comes_behind_it(
+    store: Store, behind: Any, repeated: int
+) -> None:
+    store.write(put, "a")
+    for number in range(repeated):
+        store.write(put, f"c{number}")
+
+    def twice(tx: Tx) -> None:
+        put(tx, "a")
+        behind(tx)
+
+    with pytest.raises(Exception, match=r"(?i)unique"):
+        store.write(twice)
+    store.write(put, "d")
+    assert store.read(lambda tx: tx.all(ALL, keys=["a", "b", "d"])) == [("a",), ("d",)]
+    assert store.read(lambda tx: tx.one(GET, key="a")) == ("v",)
+
+
 def test_a_change_tells_how_many_rows_it_touched(store: Store) -> None:
     store.write(put, "a")
     assert store.write(lambda tx: tx.run(SET, key="a", value="w")) == 1

@@ -136,8 +136,8 @@ def _deal_with(tx: Tx, due: Sequence[Pending], policy: Policy, door: Door = run)
         for pending, _, _ in fires
         if (error := runs[pending.deployment_id].error) is not None and failures.failure(error.type).pauses
     ]
-    lapses = _move_on(tx, decided, runs, {deployment_id for _, deployment_id, _ in failed}, policy)
     announce_all(tx, [told for pending, _, _ in fires for told in _told(pending.who, runs[pending.deployment_id])])
+    lapses = _move_on(tx, decided, runs, {deployment_id for _, deployment_id, _ in failed}, policy)
     _pause(tx, failed)
     return Happened(
         taken=len(due),
