@@ -177,6 +177,12 @@ SCENES: dict[str, list[Any]] = {
         on(1, answer), INTERRUPT, [],
         f"user.custom_tool_result_error user.custom_tool_result user.interrupt {END}",
     ),
+    "6.7 an interrupt right behind an answer stops what that sets going": scene(
+        message(), [say("", WRITE)], f"{RUN} user.message {ASKED} agent.tool_use span.model_request_end {ACT}",
+        on(0, allow), INTERRUPT, [], f"user.tool_confirmation agent.tool_result_error user.interrupt {END}",
+        message(), [say("", ASK_USER)], f"{RUN} user.message {ASKED} agent.custom_tool_use span.model_request_end {ACT}",
+        on(1, answer), INTERRUPT, [], f"user.custom_tool_result user.interrupt {END}",
+    ),
     "6.7 redirect while an answer is wanted": scene(
         message(), [say("", ASK_USER)], f"{RUN} user.message {ASKED} agent.custom_tool_use span.model_request_end {ACT}",
         INTERRUPT, message(), [say()],

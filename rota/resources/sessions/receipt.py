@@ -76,7 +76,7 @@ class Receipt:
                 )
                 return
             at_rest = self._session.status == "idle" and not calls.wanted(self._calls)
-            busy = not at_rest or self._anything or self._outcome
+            busy = not at_rest or self.asked or self._anything or self._outcome
             self._place(kind, body, now=not busy)
             self.wants_turn |= busy
             return
