@@ -31,6 +31,7 @@ _ANNOUNCED: Final = {
     "session.status_terminated": ("session.status_terminated",),
     "span.outcome_evaluation_end": ("session.outcome_evaluation_ended",),
 }
+_STOPS: Final = frozenset({"session.status_idle", "session.status_rescheduled", "session.status_terminated"})
 _STOPPED: Final = {"requires_action": "session.requires_action", "budget_reached": "session.budget_reached"}
 
 
@@ -126,12 +127,16 @@ def _started(log: Sequence[LogEvent], ids: Sequence[str], now: int) -> dict[str,
 
 
 def _body(body: sql.Body, done: Step, written: Sequence[LogEvent], terms: Terms) -> sql.Body | None:
-    """The session's body if it changes: usage at each stop, and what became of outcomes."""
+    """The session's body if it changes: since when it runs, usage at each stop, and what became of outcomes."""
     kinds = {event.type for event in written}
     changes: dict[str, Any] = {}
-    if kinds & {"session.status_idle", "session.status_rescheduled", "session.status_terminated"}:
+    if kinds & {"session.status_running", *_STOPS}:
+        changes["running_since"] = done.state.running_since
+    if kinds & _STOPS:
         changes["usage"] = stops.usage_of(done.state, terms, done.state.at)
         changes["active_seconds"] = done.state.active / SECOND
+    if "session.status_terminated" in kinds:
+        changes["ended_at"] = done.state.at
     if kinds & {"user.define_outcome", "span.outcome_evaluation_end"}:
         changes["outcome_evaluations"] = _outcomes(body.outcome_evaluations, written)
     return replace(body, **changes) if changes else None
@@ -159,10 +164,11 @@ def _outcomes(known: Sequence[OutcomeEvaluation], written: Sequence[LogEvent]) -
 
 
 def _thread_body(done: Step, written: Sequence[LogEvent], terms: Terms) -> sql.ThreadBody | None:
-    """What the primary thread shows of itself; from its first status on."""
+    """What the primary thread shows of itself; from its first status on. The time since it last began to run is not in it."""
     if not any(event.type.startswith(("session.thread_status_", "session.status_terminated")) for event in written):
         return None
-    usage = stops.thread_usage_of(done.state, terms, done.state.at)
+    state = done.state
+    usage = stops.thread_usage_of(state, terms, state.at if state.running_since is None else state.running_since)
     return sql.ThreadBody(usage=usage, active_seconds=done.state.active / SECOND)
 
 

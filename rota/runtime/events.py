@@ -7,6 +7,8 @@ from rota.resources.sessions.calls import Call
 Retry: TypeAlias = Literal["retrying", "exhausted", "terminal"]
 Body: TypeAlias = dict[str, Any]
 
+WEB_TOOLS = frozenset({"web_search", "web_fetch"})
+"""Built-in tools that agents may configure, and that nothing here runs yet."""
 INTERRUPTED = "Tool execution was interrupted before completion. Please retry."
 RESTARTED = (
     "Tool execution was cut short by a restart of the server. It may have taken effect in part or in full; "
@@ -51,6 +53,8 @@ def closed(to: Call, said: str) -> tuple[str, Body]:
 
 def refused(to: Call) -> tuple[str, Body]:
     """The result of a call that the client, or the server, denied."""
+    if to.permission == "deny" and to.name in WEB_TOOLS:
+        return result(to, text(f"This version of the server does not run {to.name}."), is_error=True)
     if to.permission == "deny":
         return result(to, text(f"Tool {to.name} is not enabled in this session."), is_error=True)
     said = f"Permission to use {to.name} has been rejected."

@@ -94,7 +94,8 @@ def _next(pen: Pen, terms: Terms) -> Then:
 
 
 def _interrupt(pen: Pen, terms: Terms) -> None:
-    """Close what is open and stop (§6.7). Queued messages stay queued; with nothing to stop, it is taken up and that is all.
+    """Close what is open and stop (§6.7). Queued messages stay queued; with nothing to stop, it is taken up and that is all, but
+    for an outcome that a turn has failed over: that ends.
 
     One that follows a message into a session at rest is meant for that message: it is taken up first, and never answered.
     """
@@ -106,6 +107,7 @@ def _interrupt(pen: Pen, terms: Terms) -> None:
         if not any(event.type == "user.message" for event in meant):
             for event in interrupts:
                 pen.take(event)
+            stops.break_off_outcome(pen)
             return
         stops.begin(pen, terms)
         for event in meant:

@@ -6,7 +6,7 @@ without. Whoever builds one of these takes its lines away here.
 
 from typing import Any
 
-from rota.resources.agents.tools import McpToolset
+from rota.resources.agents.tools import AgentToolset, McpToolset
 from rota.resources.sessions.mounts import MemoryStoreResource, RepositoryResource
 from rota.resources.sessions.turns import TurnSession
 from rota.runtime import events
@@ -20,6 +20,11 @@ def missing(session: TurnSession) -> list[dict[str, Any]]:
             said = "This version of the server does not connect to MCP servers; the session goes on without its tools."
             name = tool.mcp_server_name
             told.append(events.error("mcp_connection_failed_error", said, "retrying", mcp_server_name=name))
+        elif isinstance(tool, AgentToolset):
+            for config in tool.configs:
+                if config.enabled and config.name in events.WEB_TOOLS:
+                    said = f"This version of the server does not run {config.name}; the session goes on without it."
+                    told.append(events.error("unknown_error", said, "retrying"))
     for resource in session.body.resources:
         if isinstance(resource, RepositoryResource):
             said = "This version of the server does not clone repositories; the session goes on without this one."

@@ -61,11 +61,11 @@ def end(pen: Pen, terms: Terms) -> None:
     stop(pen, terms, {"type": "end_turn" if refusal is None else "refusal"}, refusal)
 
 
-def break_off_outcome(pen: Pen) -> None:
-    """An interrupt ends the outcome that is worked for."""
+def break_off_outcome(pen: Pen, result: str = "interrupted", why: str = "The session was interrupted.") -> None:
+    """An interrupt, or the end of the session, ends the outcome that is worked for."""
     if pen.state.outcome is not None:
         about = {"outcome_id": pen.state.outcome["outcome_id"], "iteration": 0}
-        verdict = {"result": "interrupted", "explanation": "The session was interrupted.", "usage": _NO_USAGE}
+        verdict = {"result": result, "explanation": why, "usage": _NO_USAGE}
         pen.write("span.outcome_evaluation_end", {"outcome_evaluation_start_id": "", **about, **verdict})
 
 
@@ -86,6 +86,7 @@ def reschedule(pen: Pen, terms: Terms, kind: str, message: str, retry_at: int) -
 
 def terminate(pen: Pen, kind: str, message: str) -> None:
     """The session is over (§6.11)."""
+    break_off_outcome(pen, "failed", f"The session has ended: {message}")
     pen.write("session.error", events.error(kind, message, "terminal"))
     pen.write("session.status_terminated")
 

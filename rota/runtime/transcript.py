@@ -51,12 +51,21 @@ def request(session: TurnSession, log: Iterable[LogEvent], instructions: str, fi
 def file_ids(log: Iterable[LogEvent]) -> set[str]:
     """The files that the conversation refers to."""
     return {
-        block["source"]["file_id"]
+        source["file_id"]
         for event in log
         if event.type.startswith("user.") and event.processed_at is not None
-        for block in event.body.get("content", ())
-        if block["type"] in ("image", "document") and block["source"]["type"] == "file"
+        for source in _sources(event.body)
+        if source["type"] == "file"
     }
+
+
+def _sources(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Where an event's contents are, as far as they may be in files."""
+    for block in body.get("content", ()):
+        if block["type"] in ("image", "document"):
+            yield block["source"]
+    if "rubric" in body:
+        yield body["rubric"]
 
 
 class _Talk:
@@ -104,7 +113,7 @@ def _talk(log: Iterable[LogEvent], files: Files) -> _Talk:
         if kind == "user.message":
             talk.said += _content(body["content"], files)
         elif kind == "user.define_outcome":
-            talk.said.append(_text(_task(body)))
+            talk.said.append(_text(_task(body, files)))
         elif kind == "system.message":
             said = "\n".join(block["text"] for block in body["content"])
             talk.said.append(_text(f"<system_message>\n{said}\n</system_message>"))
@@ -130,14 +139,25 @@ def _result(model_id: str, body: Mapping[str, Any], files: Files) -> Block:
     return {**block, "is_error": True} if body.get("is_error") else block
 
 
-def _task(body: Mapping[str, Any]) -> str:
+def _task(body: Mapping[str, Any], files: Files) -> str:
     """An outcome as the agent's task."""
     rubric = body["rubric"]
-    measure = rubric["content"] if rubric["type"] == "text" else f"(in the file {rubric['file_id']})"
+    measure = rubric["content"] if rubric["type"] == "text" else _rubric(rubric["file_id"], files)
     return (
         f"Your task is to bring about this outcome:\n\n{body['description']}\n\n"
         f"The result will be measured by this rubric:\n\n{measure}"
     )
+
+
+def _rubric(file_id: str, files: Files) -> str:
+    """What a rubric's file says."""
+    file = files.get(file_id)
+    if file is None:
+        return f"(It was in the file {file_id}, which is not there any more.)"
+    try:
+        return file.data.decode()
+    except UnicodeDecodeError:
+        return f"(It is in the file {file_id}, which is not text and cannot be shown.)"
 
 
 def _content(blocks: Iterable[Block], files: Files) -> Iterator[Block]:

@@ -1,6 +1,8 @@
 """``rota doctor``: what it finds, and that it changes nothing."""
 
+import os
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,29 @@ def test_no_secret_is_shown(tmp_path: Path) -> None:
     settings = msgspec.json.decode(found.stdout)["settings"]
     assert settings["bootstrap_api_key"] == "set"
     assert settings["database"].startswith("postgresql://someone@127.0.0.1:9/x")
+
+
+BLOCKED = """#!/bin/sh
+case "$*" in *--version*) echo "bubblewrap 0.11.0"; exit 0 ;; esac
+echo "bwrap: No permissions to create new namespace" >&2
+exit 1
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="bubblewrap is for Linux")
+def test_what_keeps_sandboxes_from_being_made_is_named_with_its_cure(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "bwrap"
+    program.write_text(BLOCKED)
+    program.chmod(0o755)
+    place = ["--data-dir", str(tmp_path / "data"), "--port", "0"]
+    found = examine(*place, well=True, PATH=f"{program.parent}:{os.environ['PATH']}")["sandbox"]
+    assert found["status"] == "note"
+    assert "No sandbox can be made" in found["found"]
+    assert "bubblewrap said: No permissions to create new namespace" in found["found"]
+    assert "docs/sandboxes.md" in found["mend"]
+    assert "WITHOUT any isolation" in examine(*place, "--sandbox", "unsafe-local", well=True)["sandbox"]["found"]
+    assert examine(*place, "--sandbox", "off", well=True)["sandbox"]["status"] == "ok"
 
 
 def test_no_active_key_is_wrong_and_can_be_mended(tmp_path: Path) -> None:

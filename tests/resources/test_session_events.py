@@ -12,6 +12,7 @@ from rota.resources.sessions.events import ToolResult
 from rota.resources.sessions.wire import EventType, SendEvents
 from rota.store.tx import Query, Tx
 from tests.api import HELLO, Api
+from tests.files import upload
 
 MESSAGE = HELLO[0]
 TEXT = {"type": "text", "text": "fine"}
@@ -94,11 +95,12 @@ def test_what_is_accepted_is_echoed_in_order_with_ids(api: Api) -> None:
 
 def test_every_field_of_every_client_event_comes_back(still_api: Api) -> None:
     talk = Talk(still_api)
+    file_id = upload(still_api)["id"]
     blocks: list[dict[str, Any]] = [
         TEXT,
         {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}},
         {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}},
-        {"type": "image", "source": {"type": "file", "file_id": "file_01x"}},
+        {"type": "image", "source": {"type": "file", "file_id": file_id}},
         {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="}},
         {
             "type": "document",
@@ -107,7 +109,7 @@ def test_every_field_of_every_client_event_comes_back(still_api: Api) -> None:
             "context": "C",
         },
         {"type": "document", "source": {"type": "url", "url": "https://example.com/a.pdf"}, "title": None},
-        {"type": "document", "source": {"type": "file", "file_id": "file_01x"}},
+        {"type": "document", "source": {"type": "file", "file_id": file_id}},
     ]
     found = {"type": "search_result", "source": "s", "title": "t", "content": [TEXT], "citations": {"enabled": True}}
     call = talk.calls()
@@ -118,8 +120,24 @@ def test_every_field_of_every_client_event_comes_back(still_api: Api) -> None:
     ):
         [echoed] = talk.send(event)
         assert {key: value for key, value in echoed.items() if key not in ("id", "processed_at")} == event
-    [outcome] = talk.send({**OUTCOME, "max_iterations": 20, "rubric": {"type": "file", "file_id": "file_01x"}})
-    assert (outcome["max_iterations"], outcome["rubric"]) == (20, {"type": "file", "file_id": "file_01x"})
+    [outcome] = talk.send({**OUTCOME, "max_iterations": 20, "rubric": {"type": "file", "file_id": file_id}})
+    assert (outcome["max_iterations"], outcome["rubric"]) == (20, {"type": "file", "file_id": file_id})
+
+
+def test_a_file_that_an_event_names_must_be_there(still_api: Api) -> None:
+    talk = Talk(still_api)
+    here = {"type": "document", "source": {"type": "file", "file_id": upload(still_api)["id"]}}
+    gone = {"type": "file", "file_id": "file_01gone"}
+    call = talk.calls()
+    for event in (
+        {"type": "user.message", "content": [here, {"type": "image", "source": gone}]},
+        {**OUTCOME, "rubric": gone},
+        answer(call, content=[{"type": "document", "source": gone}]),
+    ):
+        assert talk.refuse(MESSAGE, event).endswith("exists and is accessible: file_01gone")
+    body = {"agent": still_api.agent()["id"], "environment_id": still_api.environment()["id"]}
+    refused = still_api.post("/v1/sessions", {**body, "initial_events": [{**OUTCOME, "rubric": gone}]})
+    assert refused.refused(400).endswith("file_01gone")
 
 
 def test_an_outcome_is_given_an_id_and_three_iterations(still_api: Api) -> None:
@@ -174,7 +192,7 @@ def test_the_largest_of_everything_is_accepted(still_api: Api) -> None:
     talk = Talk(still_api)
     talk.send({**OUTCOME, "rubric": {"type": "text", "content": "ü" * 262_144}})
     talk.send(MESSAGE, {"type": "system.message", "content": [TEXT] * 1000})
-    document = {"type": "document", "source": {"type": "file", "file_id": "file_01x"}}
+    document = {"type": "document", "source": {"type": "file", "file_id": upload(still_api)["id"]}}
     assert len(talk.send({"type": "user.message", "content": [document] * 100})) == 1
     assert "100" in talk.refuse(
         {"type": "user.message", "content": [document] * 60}, {"type": "user.message", "content": [document] * 41}
@@ -214,7 +232,16 @@ def test_a_system_message_may_come_alone_and_wakes_nobody(still_api: Api) -> Non
     talk = Talk(still_api)
     talk.send(SYSTEM)
     assert talk.status() == "idle"
-    talk.send(answer(talk.calls()), SYSTEM)
+
+
+def test_while_an_action_is_required_a_system_message_goes_with_a_result(still_api: Api) -> None:
+    talk = Talk(still_api)
+    first, second = talk.calls(), talk.calls()
+    for events in ([SYSTEM], [MESSAGE, SYSTEM], [answer(first), MESSAGE, SYSTEM]):
+        assert "must directly follow a tool result" in talk.refuse(*events)
+    talk.send(answer(first), SYSTEM)
+    talk.send(MESSAGE)
+    talk.send(answer(second), SYSTEM)
 
 
 @pytest.mark.parametrize("events", [[MESSAGE], [OUTCOME], [MESSAGE, SYSTEM], [INTERRUPT, MESSAGE]])

@@ -353,6 +353,9 @@ def test_another_workspaces_file_is_not_there(still_api: Api) -> None:
     assert said.endswith(theirs)
     session = create(api, [])
     assert api.post(path(session), {"type": "file", "file_id": theirs}).refused(404, "not_found_error") == said
+    shown = {"type": "document", "source": {"type": "file", "file_id": theirs}}
+    sent = {"events": [{"type": "user.message", "content": [shown]}]}
+    assert api.post(f"/v1/sessions/{session['id']}/events", sent).refused(400) == said
 
 
 def test_a_walk_goes_on_rightly_while_files_come_and_go(still_api: Api) -> None:

@@ -51,6 +51,13 @@ def test_a_new_session_has_used_nothing(api: Api, clock: HandClock) -> None:
     assert api.get(path(session)).ok()["stats"]["duration_seconds"] == 2.5
 
 
+def test_what_has_no_list_price_has_no_cost(still_api: Api) -> None:
+    agent = still_api.agent(model="my-own-model")
+    assert create(still_api, agent=agent["id"])["usage"]["list_cost"] is None
+    override = {"type": "agent_with_overrides", "id": agent["id"], "model": "claude-opus-5-5"}
+    assert create(still_api, agent=override)["usage"]["list_cost"] == {"amount": "0", "currency": "USD"}
+
+
 def test_the_agent_is_a_snapshot_without_metadata_and_times(still_api: Api) -> None:
     agent = still_api.agent(system="one", metadata={"k": "v"}, description="d", tools=[TOOLSET])
     session = create(still_api, agent=agent["id"])

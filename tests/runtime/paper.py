@@ -12,6 +12,7 @@ from rota.resources.sessions.events import InboundEvent
 from rota.resources.sessions.receipt import End, Receipt
 from rota.resources.sessions.rows import Stored
 from rota.resources.sessions.turns import LogEvent
+from rota.resources.sessions.wire import OutcomeEvaluation
 from rota.runtime.came import Came, Cut, Failed, Finished, Replied
 from rota.runtime.log import State, fold
 from rota.runtime.loop import Ask, Rest, Run, Step, Then, step
@@ -33,6 +34,7 @@ TOOLS: list[Tool] = [
     ),
     *CUSTOM,
 ]
+OUTCOME = OutcomeEvaluation(outcome_id="outc_1", description="Sums.", iteration=0, result="running")
 SECOND = 1_000_000
 NOON = 1_772_452_800_000_000
 
@@ -63,11 +65,13 @@ class Paper:
 
     def send(self, *events: dict[str, Any]) -> list[str]:
         """What a client sends is taken in; the ids that it is given."""
+        state = self.state
+        under_way = [] if state.outcome is None else [OUTCOME]
         stored = Stored(
             id="sesn_1", created_at=0, updated_at=0, archived_at=None, status=self.status,  # type: ignore[arg-type]
-            agent_ref=("a", 1), environment_id="e", deployment_id=None, self_hosted=self.self_hosted, body=sql.Body(),
+            agent_ref=("a", 1), environment_id="e", deployment_id=None, self_hosted=self.self_hosted,
+            body=sql.Body(outcome_evaluations=under_way),
         )  # fmt: skip
-        state = self.state
         last = max((event.position for event in self.log if event.processed_at is None), default=sql.WAITING)
         receipt = Receipt(stored, state.calls, End(state.position, state.at), last, self.now)
         for event in events:

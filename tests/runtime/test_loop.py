@@ -177,6 +177,12 @@ SCENES: dict[str, list[Any]] = {
         on(1, answer), INTERRUPT, [],
         f"user.custom_tool_result_error user.custom_tool_result user.interrupt {END}",
     ),
+    "6.7 an interrupt right behind an answer stops what that sets going": scene(
+        message(), [say("", WRITE)], f"{RUN} user.message {ASKED} agent.tool_use span.model_request_end {ACT}",
+        on(0, allow), INTERRUPT, [], f"user.tool_confirmation agent.tool_result_error user.interrupt {END}",
+        message(), [say("", ASK_USER)], f"{RUN} user.message {ASKED} agent.custom_tool_use span.model_request_end {ACT}",
+        on(1, answer), INTERRUPT, [], f"user.custom_tool_result user.interrupt {END}",
+    ),
     "6.7 redirect while an answer is wanted": scene(
         message(), [say("", ASK_USER)], f"{RUN} user.message {ASKED} agent.custom_tool_use span.model_request_end {ACT}",
         INTERRUPT, message(), [say()],
@@ -227,6 +233,22 @@ SCENES: dict[str, list[Any]] = {
         OUTCOME, [say("", ASK_USER)],
         f"{RUN} user.define_outcome {ASKED} agent.custom_tool_use span.model_request_end {ACT}",
         INTERRUPT, [], f"user.custom_tool_result_error user.interrupt span.outcome_evaluation_end {END}",
+    ),
+    "6.7 an interrupt at rest ends an outcome that a turn has failed over": scene(
+        OUTCOME, [fails("billing", retry=False)],
+        f"{RUN} user.define_outcome {ASKED} {FAILED} S:error_billing_error_exhausted {GIVE_UP}",
+        INTERRUPT, [], "user.interrupt span.outcome_evaluation_end",
+        INTERRUPT, [], "user.interrupt",
+    ),
+    "6.12 an outcome outlives a turn that failed": scene(
+        OUTCOME, [fails("billing", retry=False)],
+        f"{RUN} user.define_outcome {ASKED} {FAILED} S:error_billing_error_exhausted {GIVE_UP}",
+        message(), [say()],
+        f"{RUN} user.message {ASKED} {TOLD} span.outcome_evaluation_start span.outcome_evaluation_end {END}",
+    ),
+    "4.6 an outcome ends with its session": scene(
+        OUTCOME, [fails("context_overflow", retry=False)],
+        f"{RUN} user.define_outcome {ASKED} {FAILED} span.outcome_evaluation_end S:error_unknown_error_terminal S:terminated",
     ),
     "a turn that takes too many requests": scene(
         message(), [say("", BASH), say("", BASH), say("", BASH), say("", BASH)],

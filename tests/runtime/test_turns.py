@@ -16,7 +16,7 @@ from rota.runtime.turn import Turn
 from tests.api import Api
 from tests.files import upload
 from tests.runtime.players import fails, say, use
-from tests.runtime.stage import HOLD, Stage, answer, message, worked
+from tests.runtime.stage import HOLD, TOOLSET, Stage, answer, message, worked
 
 
 def test_a_plain_turn(api: Api) -> None:
@@ -177,13 +177,15 @@ def test_files_are_sent_as_what_they_are(api: Api) -> None:
     text = upload(api, b"Figures.")["id"]
     picture = upload(api, b"\x89PNG", "a.png", "image/png")["id"]
     binary = upload(api, b"\xff\xfe\x00", "a.bin", "application/octet-stream")["id"]
+    lost = upload(api, b"Lost.", "b.txt")["id"]
     blocks = [
         {"type": "document", "source": {"type": "file", "file_id": text}, "title": "Sums"},
         {"type": "image", "source": {"type": "file", "file_id": picture}},
         {"type": "document", "source": {"type": "file", "file_id": binary}},
-        {"type": "document", "source": {"type": "file", "file_id": "file_01gone"}},
+        {"type": "document", "source": {"type": "file", "file_id": lost}},
     ]
     stage = Stage(api, initial_events=[{"type": "user.message", "content": blocks}])
+    api.delete(f"/v1/files/{lost}").ok()
     stage.turn()
     document, image, odd, gone = stage.player.asked[0].messages[0]["content"]
     assert document == {
@@ -289,6 +291,65 @@ def test_a_self_hosted_session_waits_for_its_worker(api: Api) -> None:
     stage.turn()
     assert stage.bench.ran == []
     assert stage.types()[-1] == "S:idle end_turn"
+
+
+def test_a_session_counts_its_time_while_it_runs_and_no_more_once_it_has_ended(api: Api, clock: HandClock) -> None:
+    stage = Stage(api, fails("context_overflow", retry=False), initial_events=[message()])
+
+    async def seconds() -> list[float]:
+        session = (await api.call("GET", f"/v1/sessions/{stage.id}")).ok()
+        [thread] = (await api.call("GET", f"/v1/sessions/{stage.id}/threads")).ok()["data"]
+        return [shown[part]["active_seconds"] for shown in (session, thread) for part in ("stats", "usage")]
+
+    async def work() -> None:
+        [claim] = await api.house.db.write(turns.claim, 1, HOLD, [])
+        stage.player.gate = asyncio.Event()
+        turn = asyncio.create_task(Turn(stage.parts, claim).run())
+        await stage.player.begun.wait()
+        clock.advance(seconds=3)
+        assert await seconds() == [3.0] * 4
+        clock.advance(seconds=4.5)
+        assert await seconds() == [7.5] * 4
+        stage.player.gate.set()
+        await turn
+        clock.advance(seconds=60)
+        assert await seconds() == pytest.approx([7.5] * 4, abs=1e-4)
+
+    api.run(work())
+    session = stage.session()
+    [thread] = api.get(f"/v1/sessions/{stage.id}/threads").ok()["data"]
+    assert session["status"] == "terminated"
+    aged = [
+        each["stats"]["duration_seconds"]
+        for each in (session, thread, api.post(f"/v1/sessions/{stage.id}/archive").ok())
+    ]
+    assert aged == pytest.approx([7.5] * 3, abs=1e-4)
+
+
+def test_a_web_tool_that_an_agent_configures_is_told_to_be_missing(api: Api) -> None:
+    configs = [
+        {"name": "web_search", "permission_policy": {"type": "always_ask"}},
+        {"name": "web_fetch", "enabled": False},
+    ]
+    stage = Stage(
+        api, say("", use("web_search", query="parcels")), say(), tools=[{**TOOLSET, "configs": configs}],
+        initial_events=[message()],
+    )  # fmt: skip
+    stage.turn()
+    assert stage.types()[:3] == ["S:running", "S:error unknown_error retrying", "T:running"]
+    assert "web_search" in stage.log()[1]["error"]["message"]
+    [result] = [event for event in stage.log() if event["type"] == "agent.tool_result"]
+    assert result["content"][0]["text"] == "This version of the server does not run web_search."
+
+
+def test_a_rubric_in_a_file_is_read_to_the_agent(api: Api) -> None:
+    rubric = {"type": "file", "file_id": upload(api, b"Every sum adds up.")["id"]}
+    stage = Stage(
+        api, say(), initial_events=[{"type": "user.define_outcome", "description": "Sums.", "rubric": rubric}]
+    )
+    stage.turn()
+    [task] = stage.player.asked[0].messages[0]["content"]
+    assert task["text"].endswith("measured by this rubric:\n\nEvery sum adds up.")
 
 
 # Being lost

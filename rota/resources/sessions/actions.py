@@ -19,7 +19,7 @@ from rota.resources.agents.wire import AgentParam, AgentWithOverrides
 from rota.resources.files import actions as files
 from rota.resources.sessions import belongings, drafts, events, log, mounts, sql
 from rota.resources.sessions.reasons import AgentRef
-from rota.resources.sessions.rows import Stored, find, find_live, save, stored
+from rota.resources.sessions.rows import Stored, ended_at, find, find_live, running_seconds, save, stored
 from rota.resources.sessions.wire import (
     CreateSession,
     ListSessions,
@@ -37,6 +37,7 @@ def create(tx: Tx, who: Who, body: CreateSession, policy: Policy) -> Session:
     """Make a session, with its first events if there are any: all of it or nothing. Raises a ``SessionRefusal``."""
     check_metadata(body.metadata)
     events.check(body.initial_events, "initial_events")
+    log.check_files(tx, who, body.initial_events)
     mounts.check_sent(body.resources)
     wish = _wish(tx, who, body)
     found = drafts.load(tx, [wish], policy)
@@ -259,8 +260,8 @@ def _render(tx: Tx, sessions: Sequence[Stored]) -> list[Session]:
 
 def _to_session(tx: Tx, session: Stored, agent: Any) -> Session:
     body = session.body
-    ended: int = tx.now if session.archived_at is None else session.archived_at
     created_at: datetime = to_datetime(session.created_at)
+    running = running_seconds(tx, session)
     return Session(
         id=session.id,
         status=session.status,
@@ -271,8 +272,11 @@ def _to_session(tx: Tx, session: Stored, agent: Any) -> Session:
         resources=body.resources,
         vault_ids=body.vault_ids,
         outcome_evaluations=body.outcome_evaluations,
-        usage=body.usage,
-        stats=Stats(active_seconds=body.active_seconds, duration_seconds=max(0, ended - session.created_at) / SECOND),
+        usage=msgspec.structs.replace(body.usage, active_seconds=body.usage.active_seconds + running),
+        stats=Stats(
+            active_seconds=body.active_seconds + running,
+            duration_seconds=max(0, (ended_at(session) or tx.now) - session.created_at) / SECOND,
+        ),
         budget=body.budget,
         deployment_id=session.deployment_id,
         created_at=created_at,

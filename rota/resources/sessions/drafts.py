@@ -17,6 +17,7 @@ from rota.base.policy import Policy
 from rota.base.seal import Place
 from rota.base.wire import encode
 from rota.resources.agents import actions as agents
+from rota.resources.agents.prices import has_list_price
 from rota.resources.environments import actions as environments
 from rota.resources.environments.wire import Cloud
 from rota.resources.files import actions as files
@@ -26,6 +27,7 @@ from rota.resources.sessions.events import DEFAULT_ITERATIONS, DefineOutcome
 from rota.resources.sessions.mounts import MemoryStoreParam, SessionResource
 from rota.resources.sessions.reasons import LogEntry, References, Wish, reasons
 from rota.resources.sessions.refusals import SessionRefusal
+from rota.resources.sessions.wire import Usage
 from rota.resources.skills import actions as skills
 from rota.resources.vaults import actions as vaults
 from rota.resources.work import wants
@@ -112,7 +114,7 @@ def decide_all(wishes: Sequence[Wish], found: References, policy: Policy, now: i
                 continue
             left[wish.organization_id] -= 1
         refusal = refuse(wish, found, policy)
-        decided.append(draft(wish, found, now) if refusal is None else refusal)
+        decided.append(draft(wish, found, policy, now) if refusal is None else refusal)
     return decided
 
 
@@ -121,7 +123,7 @@ def refuse(wish: Wish, found: References, policy: Policy) -> SessionRefusal | No
     return next(reasons(wish, found, policy), None)
 
 
-def draft(wish: Wish, found: References, now: int) -> Draft:
+def draft(wish: Wish, found: References, policy: Policy, now: int) -> Draft:
     """The rows of a session that nothing stands against."""
     session_id = ids.new(ids.SESSION)
     status, wants_turn_at = ("running", now) if wish.events else ("idle", None)
@@ -145,6 +147,9 @@ def draft(wish: Wish, found: References, now: int) -> Draft:
         thread=(session_id, ids.new(ids.THREAD), None, now, now, status, "{}"),
         events=[event_row(session_id, number, entry, now) for number, entry in enumerate(wish.events, sql.WAITING + 1)],
     )  # fmt: skip
+    if not has_list_price(found.traits[wish.agent_id, wish.agent_version].model_id, policy.priced_models):
+        unpriced = msgspec.structs.replace(made.body, usage=Usage(list_cost=None))
+        made = msgspec.structs.replace(made, body=unpriced)
     if wish.resources.given:
         made = _with_resources(made, wish, found, now)
     if cloud is not None or not wish.events:

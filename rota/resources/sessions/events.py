@@ -175,6 +175,16 @@ def name_of(event: InboundEvent) -> str:
     return tag
 
 
+def files_of(event: InboundEvent) -> Iterable[str]:
+    """The uploaded files that an event refers to."""
+    content: Iterable[MessageBlock | ResultBlock | OnlyText] = getattr(event, "content", None) or ()
+    for block in content:
+        if isinstance(block, Image | Document) and isinstance(block.source, FileSource):
+            yield block.source.file_id
+    if isinstance(event, DefineOutcome) and isinstance(event.rubric, FileRubric):
+        yield event.rubric.file_id
+
+
 def check(events: Sequence[InboundEvent], field: str) -> None:
     """The rules that shapes cannot say. ``field`` is the list's name in messages. InvalidRequest."""
     documents = outcomes = 0

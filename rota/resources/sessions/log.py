@@ -14,6 +14,7 @@ from rota.base import ids
 from rota.base.errors import Forbidden, InvalidRequest, NotFound
 from rota.base.page import Position
 from rota.base.who import Who
+from rota.resources.files import actions as files
 from rota.resources.sessions import calls, drafts, events, receipt, sql, workers
 from rota.resources.sessions.calls import Calls
 from rota.resources.sessions.events import (
@@ -27,6 +28,7 @@ from rota.resources.sessions.events import (
     UserMessage,
 )
 from rota.resources.sessions.receipt import End, Receipt
+from rota.resources.sessions.refusals import FileNotFound
 from rota.resources.sessions.rows import Stored, find
 from rota.resources.sessions.wire import ListEvents, SendEvents, SentEvents
 from rota.store.tx import Found, Row, Tx, page
@@ -82,7 +84,9 @@ def send(tx: Tx, who: Who, session_id: str, body: SendEvents) -> SentEvents:
     if session.archived_at is not None or session.status == "terminated":
         raise InvalidRequest(f"Cannot send events to archived session: {session.id}")
     events.check(body.events, "events")
+    check_files(tx, who, body.events)
     spent = receipt.spent(session)
+    open_calls = calls_of(tx, session)
     for index, event in enumerate(body.events):
         _check_thread(tx, session.id, event)
         if isinstance(event, ToolResult) and who.scope not in ("environment", "session"):
@@ -99,7 +103,8 @@ def send(tx: Tx, who: Who, session_id: str, body: SendEvents) -> SentEvents:
                 f"events[{index}]: the session has reached its budget; until that is raised, only user.tool_confirmation, "
                 "user.tool_result, user.custom_tool_result and user.interrupt events are accepted"
             )
-    open_calls = calls_of(tx, session)
+        if isinstance(event, SystemMessage) and session.status == "idle" and calls.wanted(open_calls):
+            _check_follows_result(body.events, index)
     _route_answers(tx, session.id, body.events, open_calls)
     if session.self_hosted and _calls_for_a_worker(session, body.events, open_calls):
         workers.want(tx, who, session.id, session.environment_id, session.body.resources)
@@ -117,6 +122,26 @@ def send(tx: Tx, who: Who, session_id: str, body: SendEvents) -> SentEvents:
         tx.wake(drafts.TURNS)
     tx.wake(topic(session.id))
     return SentEvents([sql.to_event((row[2], row[1], row[4], row[5], row[6])) for row in queue.echo])
+
+
+def check_files(tx: Tx, who: Who, sent: Sequence[InboundEvent]) -> None:
+    """Files that events refer to must be there when they come. InvalidRequest, also for another workspace's."""
+    named = list(dict.fromkeys(file_id for event in sent for file_id in events.files_of(event)))
+    if not named:
+        return
+    found = {each.id for each in files.find_many(tx, named).values() if each.workspace_id == who.workspace_id}
+    missing = [file_id for file_id in named if file_id not in found]
+    if missing:
+        raise InvalidRequest(str(FileNotFound(missing)))
+
+
+def _check_follows_result(sent: Sequence[InboundEvent], index: int) -> None:
+    """A session that waits for a client takes a system message with a tool's result only (contract, sending events)."""
+    if index == 0 or not isinstance(sent[index - 1], ToolResult | CustomToolResult):
+        raise InvalidRequest(
+            f"events[{index}]: while the session requires an action, a `system.message` event must directly follow a "
+            "tool result event"
+        )
 
 
 def calls_of(tx: Tx, session: Stored) -> Calls:

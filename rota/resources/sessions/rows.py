@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from rota.base.clock import SECOND
 from rota.base.errors import InvalidRequest, NotFound
 from rota.base.who import Who
 from rota.base.wire import encode
@@ -64,6 +65,17 @@ def stored(row: Row) -> Stored:
         self_hosted=bool(row[9]),
         body=sql.body_of(row[10]),
     )
+
+
+def ended_at(session: Stored) -> int | None:
+    """When the session came to its end, by itself or by being archived; from then on it does not age."""
+    return session.body.ended_at or session.archived_at
+
+
+def running_seconds(tx: Tx, session: Stored) -> float:
+    """For how long it has been running now, which its body counts when it stops."""
+    since = session.body.running_since
+    return 0.0 if since is None else max(0, tx.now - since) / SECOND
 
 
 def save(tx: Tx, session: Stored) -> None:

@@ -317,7 +317,8 @@ class Body(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The fields that SQL never looks at. ``agent`` only when the snapshot differs from the agent's version.
 
     ``networking`` and ``skills`` are what they were when the session was made, whatever becomes of the environment and of the
-    skills' latest versions; only sessions whose tools run on the server have them.
+    skills' latest versions; only sessions whose tools run on the server have them. ``active_seconds`` are those until it last
+    began to run, at ``running_since`` if it still does; ``ended_at`` is when it ended by itself.
     """
 
     title: str | None = None
@@ -328,6 +329,8 @@ class Body(Struct, frozen=True, kw_only=True, omit_defaults=True):
     agent: VersionBody | None = None
     usage: Usage = Usage()
     active_seconds: float = 0.0
+    running_since: int | None = None
+    ended_at: int | None = None
     outcome_evaluations: list[OutcomeEvaluation] = []
     networking: Unrestricted | Limited | None = None
     skills: list[Pinned] = []

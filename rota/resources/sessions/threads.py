@@ -14,7 +14,7 @@ from rota.queue.outbox import announce
 from rota.resources.agents import actions as agents
 from rota.resources.agents.wire import ThreadAgent
 from rota.resources.sessions import log, sql
-from rota.resources.sessions.rows import Stored, find, find_live
+from rota.resources.sessions.rows import Stored, ended_at, find, find_live, running_seconds
 from rota.resources.sessions.wire import ListThreadEvents, ListThreads, Stats, Thread
 from rota.store.tx import Found, Row, Tx, page
 
@@ -93,10 +93,15 @@ def _agent(tx: Tx, session: Stored) -> ThreadAgent:
 def _to_thread(tx: Tx, session: Stored, row: Row, agent: ThreadAgent) -> Thread:
     thread_id, created_at, updated_at, archived_at, parent_thread_id, status, text = row
     body = sql.thread_body_of(text)
-    stats = None
+    stats, usage = None, body.usage
+    running = running_seconds(tx, session) if parent_thread_id is None else 0.0
     if body.active_seconds is not None:
-        ended = body.ended_at or session.archived_at or tx.now
-        stats = Stats(active_seconds=body.active_seconds, duration_seconds=max(0, ended - created_at) / SECOND)
+        ended = body.ended_at or ended_at(session) or tx.now
+        stats = Stats(
+            active_seconds=body.active_seconds + running, duration_seconds=max(0, ended - created_at) / SECOND
+        )
+    if usage is not None:
+        usage = msgspec.structs.replace(usage, active_seconds=usage.active_seconds + running)
     return Thread(
         id=thread_id,
         session_id=session.id,
@@ -104,7 +109,7 @@ def _to_thread(tx: Tx, session: Stored, row: Row, agent: ThreadAgent) -> Thread:
         agent=agent,
         status=status,
         stats=stats,
-        usage=body.usage,
+        usage=usage,
         created_at=to_datetime(created_at),
         updated_at=to_datetime(updated_at),
         archived_at=to_datetime_or_none(archived_at),

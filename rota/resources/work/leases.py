@@ -24,6 +24,8 @@ MILLISECOND = SECOND // 1000
 NO_HEARTBEAT = "NO_HEARTBEAT"
 POLLING = 30 * SECOND
 """How long after its last poll a worker counts as polling."""
+LINGER = 600 * SECOND
+"""How long a worker may keep a session that has come to rest."""
 _NOTED_EVERY = 5 * SECOND
 _SHORTEST, _LONGEST = 10, 3600
 
@@ -89,7 +91,8 @@ def _next(tx: Tx, poll: Poll) -> Work | None:
     if row is None:
         return None
     item = items.as_of(row, tx.now)
-    given = replace(item, delivered_at=tx.now, lease_until=tx.now + TTL * SECOND, again=False)
+    body = replace(item.body, rested_at=None)
+    given = replace(item, delivered_at=tx.now, lease_until=tx.now + TTL * SECOND, again=False, body=body)
     items.save(tx, [given])
     tx.run(sql.END_GRACE, session_id=item.session_id, now=tx.now)
     return items.shown(given, tokens.mint(tx, given))
@@ -127,6 +130,11 @@ def heartbeat(tx: Tx, who: Who, environment_id: str, work_id: str, query: Heartb
             state=item.state,
             ttl_seconds=item.body.ttl_seconds,
         )
+    if _lingers(item, tx.now):
+        item = _ask_to_stop(tx, item)
+        return Heartbeat(
+            last_heartbeat=_said(item) or "", lease_extended=False, state=item.state, ttl_seconds=item.body.ttl_seconds
+        )
     ttl = TTL if query.desired_ttl_seconds is None else min(max(query.desired_ttl_seconds, _SHORTEST), _LONGEST)
     body = replace(
         item.body,
@@ -156,9 +164,20 @@ def stop(tx: Tx, who: Who, environment_id: str, work_id: str, body: StopWork) ->
         return items.shown(wants.stop(tx, item, until=tx.now if leaving else tx.now + items.GRACE))
     if item.state == "stopping":
         return items.shown(item)
+    return items.shown(_ask_to_stop(tx, item))
+
+
+def _ask_to_stop(tx: Tx, item: Item) -> Item:
     asked = replace(item, state="stopping", body=replace(item.body, stop_requested_at=tx.now))
     items.save(tx, [asked])
-    return items.shown(asked)
+    return asked
+
+
+def _lingers(item: Item, now: int) -> bool:
+    """Whether its worker has long had nothing to do. The official one goes home a minute after a turn, unless anything at all
+    is written into the log in that minute, such as a new title: then it would stay until the next turn."""
+    rested_at = item.body.rested_at
+    return item.state == "active" and not item.again and rested_at is not None and now - rested_at >= LINGER
 
 
 def find(tx: Tx, who: Who, environment_id: str, work_id: str) -> Item:

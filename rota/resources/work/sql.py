@@ -140,7 +140,8 @@ FORGET = Query("Forget items.", "DELETE FROM work WHERE id = ANY(:ids)")
 
 class Body(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The fields that SQL never looks at. ``stores`` are the memory stores of the session; ``round`` counts how often the
-    item was queued anew; ``holder`` is the hand-out whose worker sent the first heartbeat of this round."""
+    item was queued anew; ``holder`` is the hand-out whose worker sent the first heartbeat of this round; ``rested_at`` is when
+    its session last came to rest while somebody had it."""
 
     metadata: Metadata = {}
     stores: dict[str, Access] = {}
@@ -149,6 +150,7 @@ class Body(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ttl_seconds: int = 300
     acknowledged_at: int | None = None
     heartbeat_at: int | None = None
+    rested_at: int | None = None
     stop_requested_at: int | None = None
     stopped_at: int | None = None
 

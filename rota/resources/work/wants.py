@@ -55,8 +55,8 @@ def rest(tx: Tx, session_id: str) -> None:
         return
     if item.state == "queued" and item.lease_until is None:
         items.save(tx, [items.stopped(item, tx.now, until=tx.now)])
-    elif item.again:
-        items.save(tx, [replace(item, again=False)])
+    else:
+        items.save(tx, [replace(item, again=False, body=replace(item.body, rested_at=tx.now))])
 
 
 def end(tx: Tx, session_id: str) -> None:

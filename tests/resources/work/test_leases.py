@@ -251,6 +251,32 @@ def test_a_worker_is_asked_to_stop_and_does(office: Office, beaten: bool) -> Non
     assert (stopped["state"], stopped["stopped_at"]) == ("stopped", "2026-03-02T12:00:00Z")
 
 
+def test_a_worker_that_lingers_over_a_session_at_rest_is_sent_home(office: Office, clock: HandClock) -> None:
+    session = office.session()
+    hold = office.take()
+    hold.beat().ok()
+    office.rest(session)
+
+    def waits(*seconds: int) -> list[bool]:
+        extended: list[bool] = []
+        for each in seconds:
+            clock.advance(seconds=each)
+            extended.append(hold.beat().ok()["lease_extended"])
+        return extended
+
+    assert waits(299, 299) == [True, True]
+    office.send(session).ok()  # there is something to do again
+    assert waits(299, 299, 299) == [True, True, True]
+    office.rest(session)
+    assert waits(299, 299, 1, 1) == [True, True, True, False]
+    assert hold.beat().ok()["state"] == "stopping"
+    office.send(session).ok()
+    hold.stop().ok()
+    assert office.states() == ["stopped", "queued"]
+    hold = office.take()
+    assert waits(0, 299, 299, 299) == [True] * 4
+
+
 def test_a_stop_by_force_is_at_once_and_again_is_the_same(office: Office, clock: HandClock) -> None:
     office.session()
     hold = office.take()
