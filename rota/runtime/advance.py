@@ -21,7 +21,7 @@ from rota.runtime import stops
 from rota.runtime.came import Came
 from rota.runtime.log import State, fold
 from rota.runtime.loop import Rest, Step, step
-from rota.runtime.missing import missing
+from rota.runtime.missing import missing, unreachable
 from rota.runtime.terms import Terms
 from rota.store.tx import Tx
 
@@ -60,7 +60,8 @@ def take_up(session: TurnSession, log: Sequence[LogEvent], limits: Limits) -> He
         tools=session.agent.tools,
         self_hosted=session.self_hosted,
         price=price_of(session.agent.model.id) or limits.prices.get(session.agent.model.id),
-        missing=missing(session) if not state.ran else (),
+        missing=missing(session),
+        unreachable=unreachable(session),
         attempts=limits.attempts,
         max_requests=limits.requests,
         budget=_budget(session.body),

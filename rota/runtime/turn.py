@@ -59,6 +59,8 @@ class Turn:
 
     def __init__(self, parts: Parts, claim: Claim) -> None:
         self.claim = claim
+        self.lost = False
+        """Whether another has taken the session up, as its holder was told; whatever is still under way is for nothing."""
         self._parts = parts
         self._held: Held
         self._toolbox: Toolbox | None = None
@@ -68,7 +70,7 @@ class Turn:
         self._steps = 0
 
     def look(self) -> None:
-        """There may be an interrupt, or the turn may have been lost: let it look."""
+        """There may be an interrupt: let it look."""
         self._news.set()
 
     def stop(self) -> None:
@@ -275,7 +277,7 @@ class Turn:
             await _cancel([ring])
 
     async def _interrupted(self) -> None:
-        """Return when an interrupt waits; Fenced when the session is lost."""
+        """Return when an interrupt waits."""
         while True:
             await self._news.wait()
             self._news.clear()

@@ -178,6 +178,10 @@ class Worker:
         except Fault as fault:
             _logger.warning("a turn cannot go on", session_id=turn.claim.session_id, reason=str(fault))
         except asyncio.CancelledError:
+            if turn.lost:
+                end = "lost"
+                _logger.info("a turn was lost, and is stopped", session_id=turn.claim.session_id)
+                return
             end = "parted"
             with suppress(Exception):
                 await self._db.write(turns.hand_back, [turn.claim])
@@ -198,6 +202,8 @@ class Worker:
             try:
                 for session_id in await self._db.write(turns.renew, held, HOLD):
                     if session_id in self._turns:
-                        self._turns[session_id][1].cancel()
+                        turn, task = self._turns[session_id]
+                        turn.lost = True
+                        task.cancel()
             except Exception as exc:
                 _logger.warning("holds could not be renewed", reason=str(exc))

@@ -32,7 +32,9 @@ def main() -> int:
     """Run as told; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.crash.prove_zombies", description=__doc__)
     parser.add_argument("--rounds", type=int, default=10, help="rounds at each point, and at random moments")
-    parser.add_argument("--patient", type=int, default=0, help="rounds at each point in which the hold lapses by itself")
+    parser.add_argument(
+        "--patient", type=int, default=0, help="rounds at each point in which the hold lapses by itself"
+    )
     parser.add_argument("--seed", type=int, default=1, help="fixes the random moments")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     given = parser.parse_args()

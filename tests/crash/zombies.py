@@ -140,7 +140,10 @@ class Haunted:
         """A session whose tool writes a line each time that it runs."""
         command = f"echo ran >> '{ledger}'; sleep {_DELAY}"
         use = {"name": "bash", "input": {"command": command}}
-        lines = [{"delay_ms": _DELAY * 1000, "text": "One.", "tool_use": use}, {"delay_ms": _DELAY * 1000, "text": "Two."}]
+        lines = [
+            {"delay_ms": _DELAY * 1000, "text": "One.", "tool_use": use},
+            {"delay_ms": _DELAY * 1000, "text": "Two."},
+        ]
         script = "\n".join(["#!script", *(json.dumps(line) for line in lines)])
         events = [{"type": "user.message", "content": [{"type": "text", "text": script}]}]
         return self.api.ask("POST", "/v1/sessions", {**self._body, "initial_events": events}).ok()["id"]

@@ -12,6 +12,7 @@ from rota.resources.sessions.events import InboundEvent
 from rota.resources.sessions.receipt import End, Receipt
 from rota.resources.sessions.rows import Stored
 from rota.resources.sessions.turns import LogEvent
+from rota.resources.sessions.wire import OutcomeEvaluation
 from rota.runtime.came import Came, Cut, Failed, Finished, Replied
 from rota.runtime.log import State, fold
 from rota.runtime.loop import Ask, Rest, Run, Step, Then, step
@@ -65,7 +66,8 @@ class Paper:
         """What a client sends is taken in; the ids that it is given."""
         stored = Stored(
             id="sesn_1", created_at=0, updated_at=0, archived_at=None, status=self.status,  # type: ignore[arg-type]
-            agent_ref=("a", 1), environment_id="e", deployment_id=None, self_hosted=self.self_hosted, body=sql.Body(),
+            agent_ref=("a", 1), environment_id="e", deployment_id=None, self_hosted=self.self_hosted,
+            body=sql.Body(outcome_evaluations=self._outcomes()),
         )  # fmt: skip
         state = self.state
         last = max((event.position for event in self.log if event.processed_at is None), default=sql.WAITING)
@@ -81,6 +83,15 @@ class Paper:
             self.wants_turn_at = self.now
             self.status = "running" if receipt.resumes else self.status
         return [row[2] for row in receipt.rows]
+
+    def _outcomes(self) -> list[OutcomeEvaluation]:
+        """What the session shows of an outcome that has not ended."""
+        waiting = [event.body for event in self.state.waiting if event.type == "user.define_outcome"]
+        return [
+            OutcomeEvaluation(outcome_id=each["outcome_id"], description="", iteration=0, result="running")
+            for each in (self.state.outcome, *waiting)
+            if each is not None
+        ]
 
     # The turn
 

@@ -53,6 +53,7 @@ class Receipt:
         self._waited = waited
         self._now = now
         self._anything = waited > sql.WAITING
+        self._outcome = any(each.completed_at is None for each in session.body.outcome_evaluations)
         self.rows: list[Row] = []
         self.echo: list[Row] = []
         self.wants_turn = session.status != "idle"
@@ -74,7 +75,8 @@ class Receipt:
                     (self._session.id, 0, ids.new(ids.EVENT), None, kind, self._last.next_at(self._now), body)
                 )
                 return
-            busy = self._session.status != "idle" or bool(calls.wanted(self._calls)) or self._anything
+            wanted = bool(calls.wanted(self._calls))
+            busy = self._session.status != "idle" or wanted or self._outcome or self._anything
             self._place(kind, body, now=not busy)
             self.wants_turn |= busy
             return
