@@ -142,13 +142,13 @@ class Worker:
                 if session_id in self._turns:
                     self._turns[session_id][0].look()
         while (room := min(AT_ONCE, self._limit - len(self._turns))) > 0:
-            claimed = await self._db.write(turns.claim, room, HOLD, list(self._turns))
+            wait = await self._db.read(turns.wanting_in, list(self._turns))
+            claimed = [] if wait != 0 else await self._db.write(turns.claim, room, HOLD, list(self._turns))
             for claim in claimed:
                 self._take(claim)
-            if len(claimed) < room:
+            if not claimed:  # nothing is wanted yet, or another worker is just taking it up
                 self._crowded.clear()
-                due = await self._db.read(turns.next_wanting)
-                return BEAT if due is None else max(0.0, min(BEAT, self._clock.seconds(due - self._clock.now())))
+                return min(BEAT, self._clock.seconds(wait)) if wait else BEAT
         self._crowded.set()
         return BEAT
 

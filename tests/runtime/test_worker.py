@@ -32,10 +32,12 @@ class Shop:
         self.environment = api.environment()["id"]
 
     @asynccontextmanager
-    async def open(self) -> AsyncGenerator[Worker]:
+    async def open(self, db: Any = None) -> AsyncGenerator[Worker]:
         house = self.api.house
         wake: Any = house.engines[0]
-        made = Worker(house.db, wake, self.api.clock, house.app.policy, self.player, self.bench, blobs=house.blobs)
+        made = Worker(
+            db or house.db, wake, self.api.clock, house.app.policy, self.player, self.bench, blobs=house.blobs
+        )
         made.start()
         try:
             yield made
@@ -80,6 +82,44 @@ def test_what_waited_for_a_worker_is_taken_up_when_there_is_one(api: Api) -> Non
                 assert "agent.message" in await shop.until(session, "idle")
 
     shop.run(work)
+
+
+class Noted:
+    """A store that notes which transactions are asked for."""
+
+    def __init__(self, db: Any) -> None:
+        self._db = db
+        self.name = db.name
+        self.reads: list[str] = []
+        self.writes: list[str] = []
+        self.looked = asyncio.Event()
+
+    async def read(self, fn: Callable[..., Any], *args: Any) -> Any:
+        self.reads.append(fn.__name__)
+        if len(self.reads) == 5:
+            self.looked.set()
+        return await self._db.read(fn, *args)
+
+    async def write(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        self.writes.append(fn.__name__)
+        return await self._db.write(fn, *args, **kwargs)
+
+
+def test_a_worker_with_nothing_to_do_writes_nothing(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "BEAT", 0.01)
+    shop = Shop(api)
+
+    async def work() -> list[str]:
+        noted = Noted(api.house.db)
+        async with shop.open(noted):
+            async with asyncio.timeout(20):
+                await noted.looked.wait()
+            before = list(noted.writes)
+            await shop.until(await shop.begin(), "idle")
+            assert "claim" in noted.writes
+        return before
+
+    assert set(shop.run(work)) <= {"lapse"}
 
 
 def test_one_server_turns_so_many_at_once_and_the_others_wait(api: Api) -> None:
