@@ -94,16 +94,17 @@ def terminate(pen: Pen, kind: str, message: str) -> None:
     pen.write("session.status_terminated")
 
 
-def end_request(pen: Pen) -> None:
-    """Close a request that came to nothing."""
+def end_request(pen: Pen, *, unheard: bool = False) -> None:
+    """Close a request that came to nothing; ``unheard`` if that is all that is known of it."""
     began = pen.state.span
     assert began is not None
-    pen.write("span.model_request_end", {"model_request_start_id": began, "is_error": True, "model_usage": _NO_USAGE})
+    body = {"model_request_start_id": began, "is_error": True, "model_usage": _NO_USAGE}
+    pen.write("span.model_request_end", body, notes={"unheard": True} if unheard else None)
 
 
 def give_up_request(pen: Pen, terms: Terms) -> None:
     """Close a request whose asker has died; it will be asked again, but not for ever."""
-    end_request(pen)
+    end_request(pen, unheard=True)
     if pen.state.failures >= terms.attempts:
         said = "The server was restarted during each attempt to ask the model."
         fail(pen, terms, "unknown_error", said)

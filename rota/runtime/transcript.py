@@ -109,7 +109,7 @@ class Talk:
             reply = None if "refusal" in event.notes else event.notes.get("reply")
             if reply:
                 self._answer(reply)
-            else:  # a request left nothing behind; what the user has said waits for the next
+            elif "unheard" not in event.notes:  # it left nothing behind; what the user has said waits for the next
                 self.unanswered.append(self._blocks + len(self._pending()))
 
     def _answer(self, content: list[Block]) -> None:

@@ -38,8 +38,6 @@ _STORY = [
     "S:running", "T:running", "user.message", "agent.message", "agent.tool_use", "agent.tool_result", "agent.message",
     "T:idle end_turn", "S:usage", "S:idle end_turn",
 ]  # fmt: skip
-_SHORT = [*_STORY[:4], *_STORY[7:]]
-"""Where the first request came to nothing: that spends a line of a script (docs/models.md), and it was the one with the tool."""
 _LOST = re.compile(r'^rota_turn_turns(?:_total)?\{end="lost"\} (\S+)$', re.MULTILINE)
 
 
@@ -172,7 +170,6 @@ class Haunted:
         told = [short({**event, "is_error": False}) for event in after if not event["type"].startswith("span.")]
         cut = any(_CUT in str(event.get("content")) for event in after)
         requests = [event["is_error"] for event in after if event["type"] == "span.model_request_end"]
-        story, called = (_SHORT, 0) if requests[:1] == [True] else (_STORY, 1)
         toll.asked_again += any(requests)
         toll.cut_short += cut
         wrong: list[str] = []
@@ -181,13 +178,13 @@ class Haunted:
             wrong.append(f"the zombie changed the log: {[short(event) for event in before]}")
         try:
             judge([_event(place, event) for place, event in enumerate(after, 1)])
-            assert told == story, "it does not tell the turn"
+            assert told == _STORY, "it does not tell the turn"
         except (Illegal, AssertionError) as exc:
             toll.torn += 1
             wrong.append(str(exc))
         effects = len(ledger.read_text().split()) if ledger.exists() else 0
-        if effects != called and not (cut and effects == 0):  # it may be frozen between the note and the call
-            toll.twice += effects > called
+        if effects > 1 or (effects == 0 and not cut):  # it may be frozen between the note and the call
+            toll.twice += effects > 1
             wrong.append(f"the tool had its effect {effects} times")
         shown = [short(event) for event in after]
         toll.findings += [f"{toll.point}, round {number}: {each}: {shown}" for each in wrong]
