@@ -21,7 +21,7 @@ from rota.runtime import stops
 from rota.runtime.came import Came
 from rota.runtime.log import State, fold
 from rota.runtime.loop import Rest, Step, step
-from rota.runtime.missing import missing
+from rota.runtime.missing import missing, unreachable
 from rota.runtime.terms import Terms
 from rota.store.tx import Tx
 
@@ -44,12 +44,16 @@ class Limits(Struct, frozen=True):
 
 
 class Held(Struct, frozen=True, kw_only=True):
-    """What a turn knows: the session, its log, and what that amounts to. ``end`` is the last position that it has seen."""
+    """What a turn knows: the session, and what its log amounts to. ``calls`` are the events of the calls that are open; ``fresh`` are
+    those that the log has gained since it was held before, in order, all of them at the beginning. What came earlier is not kept: a
+    step costs the same in a long log as in a short one.
+    """
 
     session: TurnSession
-    log: tuple[LogEvent, ...]
     state: State
     terms: Terms
+    calls: tuple[LogEvent, ...]
+    fresh: tuple[LogEvent, ...]
 
 
 def take_up(session: TurnSession, log: Sequence[LogEvent], limits: Limits) -> Held:
@@ -61,14 +65,14 @@ def take_up(session: TurnSession, log: Sequence[LogEvent], limits: Limits) -> He
         tools=session.agent.tools,
         self_hosted=session.self_hosted,
         price=price_of(session.agent.model.id) or limits.prices.get(session.agent.model.id),
-        missing=missing(session) if not state.ran else (),
+        missing=missing(session),
+        unreachable=unreachable(session),
         attempts=limits.attempts,
         max_requests=limits.requests,
         budget=_budget(session.body),
     )
-    return Held(
-        session=session, log=tuple(event for event in log if event.processed_at is not None), state=state, terms=terms
-    )
+    fresh = tuple(event for event in log if event.processed_at is not None)
+    return Held(session=session, state=state, terms=terms, calls=_calls(state, fresh), fresh=fresh)
 
 
 def advance(
@@ -81,11 +85,10 @@ def advance(
     terms = replace(held.terms, budget=_budget(was.body))
     done = step(state, tx.now, terms, came, under_way=under_way, only_record=only_record)
     written = sorted([*done.new, *(event for _, event in done.taken)], key=lambda event: event.position)
-    log = (*held.log, *(event for event in was.news if event.processed_at is not None), *written)
-    noted = _started(log, done.started, tx.now)
-    if noted:
-        log = tuple(noted.get(event.id, event) for event in log)
-    fresh = {event.id for event in done.new}
+    fresh = (*(event for event in was.news if event.processed_at is not None), *written)
+    calls = _calls(done.state, (*held.calls, *fresh))
+    noted = _started(calls, done.started, tx.now)
+    new = {event.id for event in done.new}
     turns.append(
         tx,
         held.session,
@@ -94,7 +97,7 @@ def advance(
             status=_shown(done, was.status),
             new=[noted.get(event.id, event) for event in done.new],
             taken=done.taken,
-            noted=[event for event in noted.values() if event.id not in fresh],
+            noted=[event for event in noted.values() if event.id not in new],
             body=_body(was.body, done, written, terms),
             thread=_thread_body(done, written, terms),
             announced=[name for event in written for name in _announced(event)],
@@ -105,7 +108,8 @@ def advance(
     )
     if isinstance(done.then, Rest):
         turns.release(tx, held.session, done.then.until)
-    return Held(session=held.session, log=log, state=done.state, terms=terms), done
+    calls = tuple(noted.get(event.id, event) for event in calls)
+    return Held(session=held.session, state=done.state, terms=terms, calls=calls, fresh=fresh), done
 
 
 def _budget(body: sql.Body) -> dict[str, Any] | None:
@@ -117,13 +121,15 @@ def _shown(done: Step, was: turns.Status) -> turns.Status:
     return done.state.status if isinstance(done.then, Rest) or done.new else was
 
 
-def _started(log: Sequence[LogEvent], ids: Sequence[str], now: int) -> dict[str, LogEvent]:
+def _calls(state: State, log: Sequence[LogEvent]) -> tuple[LogEvent, ...]:
+    """The events of the calls that are open."""
+    ids = {call.id for call in state.calls if not call.settled}
+    return tuple(event for event in log if event.id in ids) if ids else ()
+
+
+def _started(calls: Sequence[LogEvent], ids: Sequence[str], now: int) -> dict[str, LogEvent]:
     """The calls that are about to be run, with that written down."""
-    return (
-        {event.id: replace(event, notes={**event.notes, "started": now}) for event in log[::-1] if event.id in ids}
-        if ids
-        else {}
-    )
+    return {event.id: replace(event, notes={**event.notes, "started": now}) for event in calls if event.id in ids}
 
 
 def _body(body: sql.Body, done: Step, written: Sequence[LogEvent], terms: Terms) -> sql.Body | None:

@@ -94,24 +94,16 @@ def _next(pen: Pen, terms: Terms) -> Then:
 
 
 def _interrupt(pen: Pen, terms: Terms) -> None:
-    """Close what is open and stop (§6.7). Queued messages stay queued; with nothing to stop, it is taken up and that is all, but
-    for an outcome that a turn has failed over: that ends.
-
-    One that follows a message into a session at rest is meant for that message: it is taken up first, and never answered.
+    """Close what is open and stop (§6.7). Queued messages stay queued, and start the next turn; with nothing to stop, the
+    interrupt is taken up and that is all.
     """
     state = pen.state
     interrupts = state.interrupts()
     idle = state.status == "idle" and not state.due and all(call.settled for call in state.calls)
-    if idle:
-        meant = [event for event in state.messages() if event.position < interrupts[-1].position]
-        if not any(event.type == "user.message" for event in meant):
-            for event in interrupts:
-                pen.take(event)
-            stops.break_off_outcome(pen)
-            return
-        stops.begin(pen, terms)
-        for event in meant:
+    if idle and state.outcome is None:
+        for event in interrupts:
             pen.take(event)
+        return
     for call in state.calls:
         if not call.settled:
             for event in _answers_to(pen.state, call):
@@ -120,7 +112,7 @@ def _interrupt(pen: Pen, terms: Terms) -> None:
                 pen.write(*events.closed(call, events.INTERRUPTED))
     for event in interrupts:
         pen.take(event)
-    stops.break_off_outcome(pen)
+    stops.break_off_outcome(pen, "The session was interrupted.")
     stops.stop(pen, terms, {"type": "end_turn"})
 
 

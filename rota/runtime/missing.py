@@ -1,6 +1,6 @@
 """What a session may name and this version of the server cannot do yet: it is told, and never silently left out.
 
-Each is a ``session.error`` that a session sees when it first runs (contract, sessions §4.6, §6.0): the session goes on
+Each is a ``session.error`` that a session sees when it begins to run (contract, sessions §4.6, §6.0): the session goes on
 without. Whoever builds one of these takes its lines away here.
 """
 
@@ -12,15 +12,21 @@ from rota.resources.sessions.turns import TurnSession
 from rota.runtime import events
 
 
+def unreachable(session: TurnSession) -> list[dict[str, Any]]:
+    """The errors about MCP servers, told each time that an idle session runs."""
+    said = "This version of the server does not connect to MCP servers; the session goes on without its tools."
+    return [
+        events.error("mcp_connection_failed_error", said, "retrying", mcp_server_name=tool.mcp_server_name)
+        for tool in session.agent.tools
+        if isinstance(tool, McpToolset)
+    ]
+
+
 def missing(session: TurnSession) -> list[dict[str, Any]]:
-    """The errors, in the order in which they are told."""
+    """The errors that are told once, when the session first runs; in this order."""
     told: list[dict[str, Any]] = []
     for tool in session.agent.tools:
-        if isinstance(tool, McpToolset):
-            said = "This version of the server does not connect to MCP servers; the session goes on without its tools."
-            name = tool.mcp_server_name
-            told.append(events.error("mcp_connection_failed_error", said, "retrying", mcp_server_name=name))
-        elif isinstance(tool, AgentToolset):
+        if isinstance(tool, AgentToolset):
             for config in tool.configs:
                 if config.enabled and config.name in events.WEB_TOOLS:
                     said = f"This version of the server does not run {config.name}; the session goes on without it."

@@ -21,8 +21,8 @@ class ModelRequest(Struct, frozen=True, kw_only=True):
     before anything that is ours.
 
     ``unanswered`` has a number for each earlier request of this conversation that left no message of the assistant, be it
-    that it failed or that the reply was empty: how many blocks (``blocks_of``) its messages held. It follows from the log, so
-    that any server, after any crash, asks the same question in the same words.
+    that it failed or that the reply was empty: how many blocks (``blocks_of``) its messages held. Those whose asker died are
+    not among them. It follows from the log, so that any server, after any crash, asks the same question in the same words.
     """
 
     session_id: str

@@ -25,12 +25,15 @@ _NO_USAGE = {
 
 
 def begin(pen: Pen, terms: Terms) -> None:
-    """Run, if the session does not already. The first time, what it will have to do without is told in between (§6.0)."""
-    if pen.state.status == "running":
+    """Run, if the session does not already. What it will have to do without is told in between (§6.0): servers whenever it was
+    idle, since that is when they are tried again (§4.6), all else the first time."""
+    was = pen.state
+    if was.status == "running":
         return
-    first = not pen.state.ran
     pen.write("session.status_running")
-    for error in terms.missing if first else ():
+    for error in terms.unreachable if was.status == "idle" else ():
+        pen.write("session.error", error)
+    for error in () if was.ran else terms.missing:
         pen.write("session.error", error)
     pen.write("session.thread_status_running", _thread(terms))
 
@@ -61,11 +64,11 @@ def end(pen: Pen, terms: Terms) -> None:
     stop(pen, terms, {"type": "end_turn" if refusal is None else "refusal"}, refusal)
 
 
-def break_off_outcome(pen: Pen, result: str = "interrupted", why: str = "The session was interrupted.") -> None:
-    """An interrupt, or the end of the session, ends the outcome that is worked for."""
+def break_off_outcome(pen: Pen, why: str) -> None:
+    """End the outcome that is worked for, if there is one, without a verdict."""
     if pen.state.outcome is not None:
         about = {"outcome_id": pen.state.outcome["outcome_id"], "iteration": 0}
-        verdict = {"result": result, "explanation": why, "usage": _NO_USAGE}
+        verdict = {"result": "interrupted", "explanation": why, "usage": _NO_USAGE}
         pen.write("span.outcome_evaluation_end", {"outcome_evaluation_start_id": "", **about, **verdict})
 
 
@@ -85,22 +88,23 @@ def reschedule(pen: Pen, terms: Terms, kind: str, message: str, retry_at: int) -
 
 
 def terminate(pen: Pen, kind: str, message: str) -> None:
-    """The session is over (§6.11)."""
-    break_off_outcome(pen, "failed", f"The session has ended: {message}")
+    """The session is over (§6.11), and with it the outcome that was worked for."""
+    break_off_outcome(pen, "The session has ended.")
     pen.write("session.error", events.error(kind, message, "terminal"))
     pen.write("session.status_terminated")
 
 
-def end_request(pen: Pen) -> None:
-    """Close a request that came to nothing."""
+def end_request(pen: Pen, *, unheard: bool = False) -> None:
+    """Close a request that came to nothing; ``unheard`` if that is all that is known of it."""
     began = pen.state.span
     assert began is not None
-    pen.write("span.model_request_end", {"model_request_start_id": began, "is_error": True, "model_usage": _NO_USAGE})
+    body = {"model_request_start_id": began, "is_error": True, "model_usage": _NO_USAGE}
+    pen.write("span.model_request_end", body, notes={"unheard": True} if unheard else None)
 
 
 def give_up_request(pen: Pen, terms: Terms) -> None:
     """Close a request whose asker has died; it will be asked again, but not for ever."""
-    end_request(pen)
+    end_request(pen, unheard=True)
     if pen.state.failures >= terms.attempts:
         said = "The server was restarted during each attempt to ask the model."
         fail(pen, terms, "unknown_error", said)

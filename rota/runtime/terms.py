@@ -16,7 +16,7 @@ _MILLION = 1_000_000
 
 class Terms(Struct, frozen=True, kw_only=True):
     """``price`` is None for a model without a list price; ``budget`` is in cents, None for no limit. ``missing`` are errors that
-    are told when the session first runs. ``max_requests`` model requests may make up a turn; a request is tried
+    are told when the session first runs, ``unreachable`` those of servers, told whenever it runs again. ``max_requests`` model requests may make up a turn; a request is tried
     ``attempts`` times."""
 
     thread_id: str
@@ -26,6 +26,7 @@ class Terms(Struct, frozen=True, kw_only=True):
     price: Price | None = None
     budget: dict[str, Any] | None = None
     missing: Sequence[dict[str, Any]] = ()
+    unreachable: Sequence[dict[str, Any]] = ()
     attempts: int = 5
     max_requests: int = 500
 

@@ -7,14 +7,16 @@ said to be gone. Breakpoints for prompt caches are the provider's.
 
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
+from hashlib import blake2b
 from typing import Any, TypeAlias
 
 from msgspec import Struct
 
+from rota.base.wire import encode
 from rota.resources.sessions import calls
 from rota.resources.sessions.turns import LogEvent, TurnSession
 from rota.runtime import offers
-from rota.runtime.provider import Block, ModelRequest, blocks_of
+from rota.runtime.provider import Block, ModelRequest
 
 NOTHING = "(no output)"
 
@@ -30,12 +32,11 @@ Files: TypeAlias = Mapping[str, FileContent | None]
 """By id; None for one that is gone."""
 
 
-def request(session: TurnSession, log: Iterable[LogEvent], instructions: str, files: Files) -> ModelRequest:
+def request(session: TurnSession, talk: "Talk", instructions: str) -> ModelRequest:
     """The next question to the model."""
     agent = session.agent
     model = agent.model
     system = [{"type": "text", "text": text} for text in (agent.system, instructions) if text]
-    talk = _talk(log, files)
     return ModelRequest(
         session_id=session.id,
         model=model.id,
@@ -68,69 +69,69 @@ def _sources(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield body["rubric"]
 
 
-class _Talk:
-    """A conversation in the making."""
+class Talk:
+    """A conversation in the making: event by event, so that a long one is not gone through again for each question.
+
+    ``unanswered`` is what ``ModelRequest`` says of it. ``digest`` tells the messages that nothing can be added to any more.
+    """
 
     def __init__(self) -> None:
-        self.messages: list[Block] = []
-        self.said: list[Block] = []
-        self.results: dict[str, Block] = {}
-        self.order: list[str] = []
         self.unanswered: list[int] = []
+        self.digest = blake2b(digest_size=16)
+        self._messages: list[Block] = []
+        self._blocks = 0
+        self._said: list[Block] = []
+        self._results: dict[str, Block] = {}
+        self._order: list[str] = []
+        self._model_ids: dict[str, str] = {}
 
-    def turn_over(self) -> None:
-        """Let the user have said what there is to say."""
+    @property
+    def messages(self) -> list[Block]:
+        """The conversation so far; what the user has said since the last answer is its last message."""
+        return [*self._messages, *self.open]
+
+    @property
+    def open(self) -> list[Block]:
+        """The message that more may be added to; none if the model has the last word."""
         content = self._pending()
-        if content:
-            self.messages.append({"role": "user", "content": content})
-        self.said, self.results, self.order = [], {}, []
+        return [{"role": "user", "content": content}] if content else []
 
-    def no_answer(self) -> None:
-        """A request left nothing behind; what the user has said waits for the next."""
-        self.unanswered.append(blocks_of(self.messages) + len(self._pending()))
-
-    def _pending(self) -> list[Block]:
-        """Results in the model's order, then the rest."""
-        return [self.results[model_id] for model_id in self.order if model_id in self.results] + self.said
-
-    def answer(self, content: list[Block]) -> None:
-        self.turn_over()
-        self.messages.append({"role": "assistant", "content": content})
-        self.order = [block["id"] for block in content if block["type"] == "tool_use"]
-
-
-def messages(log: Iterable[LogEvent], files: Files) -> list[Block]:
-    """The conversation so far; what waits is not yet part of it."""
-    return _talk(log, files).messages
-
-
-def _talk(log: Iterable[LogEvent], files: Files) -> _Talk:
-    talk, model_ids = _Talk(), dict[str, str]()
-    for event in log:
+    def follow(self, event: LogEvent, files: Files) -> None:
+        """Hear one more event, in the order of the log; one that waits is not yet part of the conversation."""
         kind, body = event.type, event.body
         if event.processed_at is None:
-            continue
+            return
         if kind == "user.message":
-            talk.said += _content(body["content"], files)
+            self._said += _content(body["content"], files)
         elif kind == "user.define_outcome":
-            talk.said.append(_text(_task(body, files)))
+            self._said.append(_text(_task(body, files)))
         elif kind == "system.message":
             said = "\n".join(block["text"] for block in body["content"])
-            talk.said.append(_text(f"<system_message>\n{said}\n</system_message>"))
+            self._said.append(_text(f"<system_message>\n{said}\n</system_message>"))
         elif kind in calls.USES:
-            model_ids[event.id] = event.notes["model_id"]
+            self._model_ids[event.id] = event.notes["model_id"]
         elif kind in calls.RESULTS:
-            model_id = model_ids.get(calls.target(body) or "")
+            model_id = self._model_ids.get(calls.target(body) or "")
             if model_id is not None:
-                talk.results[model_id] = _result(model_id, body, files)
+                self._results[model_id] = _result(model_id, body, files)
         elif kind == "span.model_request_end":
             reply = None if "refusal" in event.notes else event.notes.get("reply")
             if reply:
-                talk.answer(reply)
-            else:
-                talk.no_answer()
-    talk.turn_over()
-    return talk
+                self._answer(reply)
+            elif "unheard" not in event.notes:  # it left nothing behind; what the user has said waits for the next
+                self.unanswered.append(self._blocks + len(self._pending()))
+
+    def _answer(self, content: list[Block]) -> None:
+        for message in (*self.open, {"role": "assistant", "content": content}):
+            self._messages.append(message)
+            self._blocks += len(message["content"])
+            self.digest.update(encode(message))
+        self._said, self._results = [], {}
+        self._order = [block["id"] for block in content if block["type"] == "tool_use"]
+
+    def _pending(self) -> list[Block]:
+        """Results in the model's order, then the rest."""
+        return [self._results[model_id] for model_id in self._order if model_id in self._results] + self._said
 
 
 def _result(model_id: str, body: Mapping[str, Any], files: Files) -> Block:

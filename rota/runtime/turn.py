@@ -9,7 +9,6 @@ import asyncio
 import random
 from collections.abc import Awaitable, Iterable, Sequence
 from contextlib import suppress
-from hashlib import blake2b
 from typing import TypeAlias, TypeVar
 
 from msgspec import Struct
@@ -29,6 +28,7 @@ from rota.runtime.previews import Previews
 from rota.runtime.provider import ModelRequest, Provider, ProviderFailure, Reply, ThinkingBegan
 from rota.runtime.tallies import Tallies
 from rota.runtime.tool import Outcome, Toolbox, Workshop
+from rota.runtime.transcript import Talk
 from rota.store.db import Db
 
 STEPS = 100
@@ -59,8 +59,12 @@ class Turn:
 
     def __init__(self, parts: Parts, claim: Claim) -> None:
         self.claim = claim
+        self.lost = False
+        """Whether another has taken the session up, as its holder was told; whatever is still under way is for nothing."""
         self._parts = parts
         self._held: Held
+        self._talk: Talk
+        self._unheard: list[LogEvent]
         self._toolbox: Toolbox | None = None
         self._used = False
         self._stopping = False
@@ -68,7 +72,7 @@ class Turn:
         self._steps = 0
 
     def look(self) -> None:
-        """There may be an interrupt, or the turn may have been lost: let it look."""
+        """There may be an interrupt: let it look."""
         self._news.set()
 
     def stop(self) -> None:
@@ -78,9 +82,8 @@ class Turn:
     async def run(self, *, crowded: "asyncio.Event | None" = None) -> bool:
         """Turn; whether the session rests now, or is to be gone on with. Fenced if it was lost; Unavailable if the database
         was away for too long. While it is ``crowded``, long turns let others go first."""
-        db, limits = self._parts.db, self._parts.limits
-        self._held = take_up(*await db.read(turns.load, self.claim), limits)
-        self._used = _has_used_tools(self._held.log)
+        await self._take_up()
+        self._used = _has_used_tools(self._held.fresh)
         came: Sequence[Came] = ()
         try:
             while True:
@@ -98,6 +101,17 @@ class Turn:
         finally:
             if self._toolbox is not None:
                 await self._quietly(self._toolbox.close())
+
+    async def _take_up(self) -> None:
+        """Read the session and its whole log: at the beginning, and whenever nobody knows what the log has."""
+        held = take_up(*await self._parts.db.read(turns.load, self.claim), self._parts.limits)
+        self._talk, self._unheard = Talk(), []
+        self._hold(held)
+
+    def _hold(self, held: Held) -> None:
+        """Go by what the log amounts to now; what it has gained is for the model to hear with the next question."""
+        self._held = held
+        self._unheard += held.fresh
 
     async def _next(self, came: Sequence[Came]) -> Step:
         """Write what came, and what follows; before the session rests, its workshop is tidied (``Workshop.settle``)."""
@@ -124,7 +138,7 @@ class Turn:
         pause = _PAUSE
         for attempt in range(_RETRIES):
             try:
-                self._held, done = await self._parts.db.write(
+                held, done = await self._parts.db.write(
                     advance, self._held, came, under_way=under_way, only_record=only_record
                 )
             except Unavailable as fault:
@@ -136,6 +150,7 @@ class Turn:
                 if isinstance(fault, Unsure):
                     came = await self._missing(came)
             else:
+                self._hold(held)
                 self._parts.tallies.count(done, came)
                 return done
         raise AssertionError("unreachable")
@@ -143,7 +158,7 @@ class Turn:
     async def _missing(self, came: Sequence[Came]) -> Sequence[Came]:
         """What the log does not have yet of what came, after another look at it."""
         span = self._held.state.span
-        self._held = take_up(*await self._parts.db.read(turns.load, self.claim), self._parts.limits)
+        await self._take_up()
         state = self._held.state
         settled = {call.id for call in state.calls if call.settled}
         return [
@@ -169,10 +184,9 @@ class Turn:
         held, parts = self._held, self._parts
         begun = asyncio.get_running_loop().time()
         try:
-            files = await parts.attachments.read(held.session.who, transcript.file_ids(held.log))
+            await self._hear()
             instructions = parts.workshop.instructions(held.session)
-            request = transcript.request(held.session, held.log, instructions, files)
-            came = await self._listen(request)
+            came = await self._listen(transcript.request(held.session, self._talk, instructions))
         except ProviderFailure as failure:
             came = Failed(
                 kind=failure.kind,
@@ -190,6 +204,14 @@ class Turn:
             came = Failed(kind="unknown", message=said, retry=True, jitter=random.random())  # noqa: S311 - as above
         parts.tallies.asked(came, asyncio.get_running_loop().time() - begun)
         return came
+
+    async def _hear(self) -> None:
+        """Let the conversation have what came since the last question. Files are read once in a turn."""
+        fresh = self._unheard
+        files = await self._parts.attachments.read(self._held.session.who, transcript.file_ids(fresh))
+        self._unheard = []
+        for event in fresh:
+            self._talk.follow(event, files)
 
     async def _listen(self, request: ModelRequest) -> Replied:
         """Take the reply as it comes, showing what there is of it under the ids that its events will have."""
@@ -215,7 +237,8 @@ class Turn:
             await pieces.aclose()
         if reply is None:
             raise ProviderFailure("unknown", "The model's reply broke off.", retry=True)
-        asked = blake2b(encode([request.model, request.system, request.messages, request.tools]), digest_size=16)
+        asked = self._talk.digest.copy()
+        asked.update(encode([request.model, request.system, request.tools, self._talk.open]))
         return Replied(reply=reply, message_id=message_id, thinking_id=thinking_id, request_hash=asked.hexdigest())
 
     # Running tools
@@ -275,7 +298,7 @@ class Turn:
             await _cancel([ring])
 
     async def _interrupted(self) -> None:
-        """Return when an interrupt waits; Fenced when the session is lost."""
+        """Return when an interrupt waits."""
         while True:
             await self._news.wait()
             self._news.clear()

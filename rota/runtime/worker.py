@@ -142,13 +142,13 @@ class Worker:
                 if session_id in self._turns:
                     self._turns[session_id][0].look()
         while (room := min(AT_ONCE, self._limit - len(self._turns))) > 0:
-            claimed = await self._db.write(turns.claim, room, HOLD, list(self._turns))
+            wait = await self._db.read(turns.wanting_in, list(self._turns))
+            claimed = [] if wait != 0 else await self._db.write(turns.claim, room, HOLD, list(self._turns))
             for claim in claimed:
                 self._take(claim)
-            if len(claimed) < room:
+            if not claimed:  # nothing is wanted yet, or another worker is just taking it up
                 self._crowded.clear()
-                due = await self._db.read(turns.next_wanting)
-                return BEAT if due is None else max(0.0, min(BEAT, self._clock.seconds(due - self._clock.now())))
+                return min(BEAT, self._clock.seconds(wait)) if wait else BEAT
         self._crowded.set()
         return BEAT
 
@@ -178,6 +178,10 @@ class Worker:
         except Fault as fault:
             _logger.warning("a turn cannot go on", session_id=turn.claim.session_id, reason=str(fault))
         except asyncio.CancelledError:
+            if turn.lost:
+                end = "lost"
+                _logger.info("a turn was lost, and is stopped", session_id=turn.claim.session_id)
+                return
             end = "parted"
             with suppress(Exception):
                 await self._db.write(turns.hand_back, [turn.claim])
@@ -198,6 +202,8 @@ class Worker:
             try:
                 for session_id in await self._db.write(turns.renew, held, HOLD):
                     if session_id in self._turns:
-                        self._turns[session_id][1].cancel()
+                        turn, task = self._turns[session_id]
+                        turn.lost = True
+                        task.cancel()
             except Exception as exc:
                 _logger.warning("holds could not be renewed", reason=str(exc))

@@ -230,7 +230,19 @@ class Session(Thing):
             "metadata": self.metadata,
             "resources": self.resources,
             "vault_ids": [],
-            "outcome_evaluations": [],
+            "outcome_evaluations": [
+                {
+                    "type": "outcome_evaluation",
+                    "outcome_id": event["outcome_id"],
+                    "description": event["description"],
+                    "iteration": 0,
+                    "result": "pending",
+                    "explanation": None,
+                    "completed_at": None,
+                }
+                for event in self.events
+                if event["type"] == "user.define_outcome"
+            ],
             "usage": {
                 "input_tokens": 0,
                 "output_tokens": 0,

@@ -34,7 +34,6 @@ TOOLS: list[Tool] = [
     ),
     *CUSTOM,
 ]
-OUTCOME = OutcomeEvaluation(outcome_id="outc_1", description="Sums.", iteration=0, result="running")
 SECOND = 1_000_000
 NOON = 1_772_452_800_000_000
 
@@ -66,11 +65,10 @@ class Paper:
     def send(self, *events: dict[str, Any]) -> list[str]:
         """What a client sends is taken in; the ids that it is given."""
         state = self.state
-        under_way = [] if state.outcome is None else [OUTCOME]
         stored = Stored(
             id="sesn_1", created_at=0, updated_at=0, archived_at=None, status=self.status,  # type: ignore[arg-type]
             agent_ref=("a", 1), environment_id="e", deployment_id=None, self_hosted=self.self_hosted,
-            body=sql.Body(outcome_evaluations=under_way),
+            body=sql.Body(outcome_evaluations=self._outcomes()),
         )  # fmt: skip
         last = max((event.position for event in self.log if event.processed_at is None), default=sql.WAITING)
         receipt = Receipt(stored, state.calls, End(state.position, state.at), last, self.now)
@@ -85,6 +83,15 @@ class Paper:
             self.wants_turn_at = self.now
             self.status = "running" if receipt.resumes else self.status
         return [row[2] for row in receipt.rows]
+
+    def _outcomes(self) -> list[OutcomeEvaluation]:
+        """What the session shows of an outcome that has not ended."""
+        waiting = [event.body for event in self.state.waiting if event.type == "user.define_outcome"]
+        return [
+            OutcomeEvaluation(outcome_id=each["outcome_id"], description="", iteration=0, result="running")
+            for each in (self.state.outcome, *waiting)
+            if each is not None
+        ]
 
     # The turn
 

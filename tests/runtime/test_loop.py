@@ -163,8 +163,11 @@ SCENES: dict[str, list[Any]] = {
     "6.7 redirect: interrupt and message, at rest": scene(
         INTERRUPT, message(), [say()], f"user.interrupt {RUN} user.message {ASKED} {TOLD} {END}",
     ),
-    "6.7 an interrupt right behind a message stops that": scene(
-        message(), INTERRUPT, [], f"{RUN} user.message user.interrupt {END}",
+    "6.7 an interrupt right behind a message leaves that in the queue": scene(
+        message(), INTERRUPT, [say()], f"user.interrupt {RUN} user.message {ASKED} {TOLD} {END}",
+    ),
+    "6.7 nor does a message that came before it, and one behind it, make it more than an interrupt at rest": scene(
+        message(), INTERRUPT, message(), [say()], f"user.interrupt {RUN} user.message user.message {ASKED} {TOLD} {END}",
     ),
     "6.7 an interrupt while an answer is wanted": scene(
         message(), [say("", ASK_USER, WRITE)],
@@ -234,19 +237,23 @@ SCENES: dict[str, list[Any]] = {
         f"{RUN} user.define_outcome {ASKED} agent.custom_tool_use span.model_request_end {ACT}",
         INTERRUPT, [], f"user.custom_tool_result_error user.interrupt span.outcome_evaluation_end {END}",
     ),
-    "6.7 an interrupt at rest ends an outcome that a turn has failed over": scene(
+    "6.7 an interrupt leaves an outcome in the queue that nobody works for yet": scene(
+        OUTCOME, INTERRUPT, [say()],
+        f"user.interrupt {RUN} user.define_outcome {ASKED} {TOLD} span.outcome_evaluation_start span.outcome_evaluation_end {END}",
+    ),
+    "6.7 an interrupt at rest ends an outcome whose turn died": scene(
         OUTCOME, [fails("billing", retry=False)],
         f"{RUN} user.define_outcome {ASKED} {FAILED} S:error_billing_error_exhausted {GIVE_UP}",
-        INTERRUPT, [], "user.interrupt span.outcome_evaluation_end",
+        INTERRUPT, [], f"user.interrupt span.outcome_evaluation_end {END}",
         INTERRUPT, [], "user.interrupt",
     ),
-    "6.12 an outcome outlives a turn that failed": scene(
+    "6.8 a message goes on with an outcome whose turn died": scene(
         OUTCOME, [fails("billing", retry=False)],
         f"{RUN} user.define_outcome {ASKED} {FAILED} S:error_billing_error_exhausted {GIVE_UP}",
         message(), [say()],
         f"{RUN} user.message {ASKED} {TOLD} span.outcome_evaluation_start span.outcome_evaluation_end {END}",
     ),
-    "4.6 an outcome ends with its session": scene(
+    "6.11 an outcome ends with its session": scene(
         OUTCOME, [fails("context_overflow", retry=False)],
         f"{RUN} user.define_outcome {ASKED} {FAILED} span.outcome_evaluation_end S:error_unknown_error_terminal S:terminated",
     ),
@@ -317,6 +324,23 @@ def test_a_scene_reads_as_the_contract_has_it(name: str) -> None:
 @pytest.mark.parametrize("name", SELF_HOSTED)
 def test_a_scene_of_a_self_hosted_environment(name: str) -> None:
     perform(Paper(self_hosted=True), SELF_HOSTED[name])
+
+
+def test_servers_that_cannot_be_reached_are_told_of_whenever_an_idle_session_runs() -> None:
+    """Once for each time (contract §4.6); what is missing besides is told the first time. A retry is no such time."""
+
+    def error(kind: str) -> dict[str, Any]:
+        return {"error": {"type": kind, "retry_status": {"type": "retrying"}}}
+
+    mcp, other = "S:error_mcp_connection_failed_error_retrying", "S:error_unknown_error_retrying"
+    paper = Paper(unreachable=[error("mcp_connection_failed_error")], missing=[error("unknown_error")])
+    perform(paper, [
+        message(), [fails()],
+        f"S:running {mcp} {other} T:running user.message {ASKED} {FAILED} S:error_model_overloaded_error_retrying {LATER}",
+        2.0, [say("", ASK_USER)], f"{RUN} {ASKED} agent.custom_tool_use span.model_request_end {ACT}",
+        on(0, answer), [say()], f"user.custom_tool_result S:running {mcp} T:running {ASKED} {TOLD} {END}",
+        message(), [say()], f"S:running {mcp} T:running user.message {ASKED} {TOLD} {END}",
+    ])  # fmt: skip
 
 
 # What happens in the middle of something

@@ -1,14 +1,20 @@
 """Scripts, played to whole turns: the log keeps count of what was played."""
 
 import json
+from collections.abc import AsyncGenerator
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
+from rota.resources.sessions import turns
 from rota.runtime.advance import Limits
+from rota.runtime.provider import ModelRequest, ModelUsage, Piece, Reply
 from rota.runtime.providers.scripted import Scripted
+from rota.runtime.turn import Turn
 from tests.api import Api
-from tests.runtime.stage import Stage, message
+from tests.runtime.crashes import Killed
+from tests.runtime.stage import HOLD, Stage, message
 
 
 def stage(api: Api, *lines: Any, **more: Any) -> Stage:
@@ -60,6 +66,34 @@ def test_failures_of_a_turn_that_gave_up_are_not_played_again(api: Api) -> None:
     played.send(message("Are you there?"))
     turn(played)
     assert said(played) == ["Back again."]
+
+
+class Mortal(Scripted):
+    """A server that dies while the model is asked."""
+
+    async def ask(self, request: ModelRequest) -> AsyncGenerator[Piece]:
+        async for _ in super().ask(request):
+            raise Killed
+        yield Reply(content=[], stop_reason="end_turn", usage=ModelUsage())
+
+
+def test_a_line_that_nobody_heard_is_played_again(api: Api) -> None:
+    played = stage(api, {"text": "One."}, {"text": "Two."})
+    mortal = replace(played.parts, provider=Mortal())
+
+    async def die() -> None:
+        [claim] = await api.house.db.write(turns.claim, 1, HOLD, [])
+        with pytest.raises(Killed):
+            await Turn(mortal, claim).run()
+
+    api.run(die())
+    api.clock.advance(seconds=31)
+    turn(played)
+    assert "span.model_request_end error" in played.types()
+    assert said(played) == ["One."]
+    played.send(message("More."))
+    turn(played)
+    assert said(played) == ["One.", "Two."]
 
 
 def test_a_refusal_is_played_once(api: Api) -> None:

@@ -222,8 +222,7 @@ def test_previews_have_the_ids_of_the_events_that_follow(sqlite_api: Api) -> Non
 
 
 def test_an_outcome_is_kept_in_the_session_and_announced(api: Api) -> None:
-    outcome = {"type": "user.define_outcome", "description": "Sums.", "rubric": {"type": "text", "content": "Right."}}
-    stage = Stage(api, say(), initial_events=[outcome])
+    stage = Stage(api, say(), initial_events=[OUTCOME])
     stage.turn()
     [shown] = stage.session()["outcome_evaluations"]
     assert (shown["result"], shown["iteration"], shown["description"]) == ("failed", 0, "Sums.")
@@ -234,7 +233,90 @@ def test_an_outcome_is_kept_in_the_session_and_announced(api: Api) -> None:
         "session.created", "session.status_run_started", "session.running", "session.outcome_evaluation_ended",
         "session.status_idled", "session.idled", "session.thread_idled",
     ]  # fmt: skip
-    stage.send(outcome)  # the last one has ended
+    stage.send(OUTCOME)  # the last one has ended
+
+
+OUTCOME = {"type": "user.define_outcome", "description": "Sums.", "rubric": {"type": "text", "content": "Right."}}
+
+
+def outcome_of(session: dict[str, Any]) -> tuple[str, bool]:
+    """The result of a session's last outcome, and whether it has ended."""
+    last = session["outcome_evaluations"][-1]
+    return last["result"], last["completed_at"] is not None
+
+
+def events_of(api: Api, stage: Stage) -> list[str]:
+    """The webhook events about a session, in order."""
+    return [each.event for each in api.read(outbox.waiting, None, 100) if each.resource_id == stage.id]
+
+
+@pytest.mark.parametrize("at", ["creation", "once it is there"])
+def test_an_outcome_is_pending_until_the_agent_works_for_it(api: Api, at: str) -> None:
+    stage = Stage(api, say("", use("ask_user")), **({"initial_events": [OUTCOME]} if at == "creation" else {}))
+    if at != "creation":
+        assert stage.session()["outcome_evaluations"] == []
+        stage.send(OUTCOME)
+    waits = next(event for event in stage.log() if event["type"] == "user.define_outcome")
+    [shown] = stage.session()["outcome_evaluations"]
+    assert (shown["outcome_id"], shown["result"], shown["iteration"]) == (waits["outcome_id"], "pending", 0)
+    stage.turn()
+    assert outcome_of(stage.session()) == ("running", False)
+    assert len(stage.session()["outcome_evaluations"]) == 1
+
+
+def test_an_outcome_that_is_interrupted_ends_and_makes_room(api: Api) -> None:
+    stage = Stage(api, say("", use("ask_user")), say(), initial_events=[OUTCOME])
+    stage.turn()
+    api.post(stage.path, {"events": [OUTCOME]}).refused(400)
+    stage.send({"type": "user.interrupt"})
+    stage.turn()
+    assert stage.types()[-6:-3] == ["user.custom_tool_result error", "user.interrupt", "span.outcome_evaluation_end"]
+    assert stage.log()[-4]["outcome_evaluation_start_id"] == ""
+    assert outcome_of(stage.session()) == ("interrupted", True)
+    assert events_of(api, stage).count("session.outcome_evaluation_ended") == 1
+    stage.send(OUTCOME)
+    stage.turn()
+    assert [each["result"] for each in stage.session()["outcome_evaluations"]] == ["interrupted", "failed"]
+
+
+def test_an_outcome_whose_turn_died_can_be_interrupted_at_rest(api: Api) -> None:
+    stage = Stage(api, fails("billing", retry=False), say(), initial_events=[OUTCOME])
+    stage.turn()
+    assert outcome_of(stage.session()) == ("running", False)
+    api.post(stage.path, {"events": [OUTCOME]}).refused(400)
+    stage.send({"type": "user.interrupt"})
+    stage.turn()
+    assert stage.types()[-5:-2] == ["user.interrupt", "span.outcome_evaluation_end", "T:idle end_turn"]
+    assert outcome_of(stage.session()) == ("interrupted", True)
+    stage.send(OUTCOME)
+
+
+def test_an_outcome_ends_with_a_session_that_is_archived(api: Api) -> None:
+    stage = Stage(api, say("", use("ask_user")), initial_events=[OUTCOME])
+    stage.turn()
+    before = stage.log()
+    archived = api.post(f"/v1/sessions/{stage.id}/archive").ok()
+    assert outcome_of(archived) == outcome_of(stage.session()) == ("interrupted", True)
+    assert stage.log() == before  # the list gains nothing
+    assert events_of(api, stage)[-2:] == ["session.outcome_evaluation_ended", "session.archived"]
+    assert api.post(f"/v1/sessions/{stage.id}/archive").ok() == archived
+
+
+def test_an_outcome_goes_with_a_session_that_is_deleted(api: Api) -> None:
+    stage = Stage(api, fails(), initial_events=[OUTCOME])
+    stage.turn()  # it is to be tried again
+    api.delete(f"/v1/sessions/{stage.id}").ok()
+    api.get(f"/v1/sessions/{stage.id}").refused(404, "not_found_error")
+    assert events_of(api, stage)[-1] == "session.deleted"
+    api.clock.advance(seconds=120)
+    assert stage.turn() == 0
+
+
+def test_an_outcome_ends_with_a_session_that_is_too_long(api: Api) -> None:
+    stage = Stage(api, fails("context_overflow", retry=False), initial_events=[OUTCOME])
+    stage.turn()
+    assert stage.types()[-3:] == ["span.outcome_evaluation_end", "S:error unknown_error terminal", "S:terminated"]
+    assert outcome_of(stage.session()) == ("interrupted", True)
 
 
 def test_a_thread_shows_what_it_has_used(api: Api) -> None:
@@ -248,18 +330,22 @@ def test_a_thread_shows_what_it_has_used(api: Api) -> None:
     assert thread["usage"]["list_cost"] == {"amount": "0", "currency": "USD"}
 
 
-def test_what_cannot_be_done_yet_is_told_at_the_first_start(api: Api) -> None:
+def test_what_cannot_be_done_yet_is_told_when_a_session_runs(api: Api) -> None:
     servers = [{"type": "url", "name": "crm", "url": "https://crm.example.com/mcp"}]
     stage = Stage(
         api, say(), say(), tools=[{"type": "mcp_toolset", "mcp_server_name": "crm"}], agent={"mcp_servers": servers},
         initial_events=[message()],
+        resources=[{"type": "github_repository", "url": "https://github.com/acme/site", "authorization_token": "t"}],
     )  # fmt: skip
+    server, site = "S:error mcp_connection_failed_error retrying", "S:error repository_clone_error retrying"
     stage.turn()
-    assert stage.types()[:3] == ["S:running", "S:error mcp_connection_failed_error retrying", "T:running"]
+    assert stage.types()[:4] == ["S:running", server, site, "T:running"]
     assert stage.log()[1]["error"]["mcp_server_name"] == "crm"
+    before = stage.types()
     stage.send(message())
     stage.turn()
-    assert stage.types().count("S:error mcp_connection_failed_error retrying") == 1
+    assert stage.types()[len(before) :][:4] == ["S:running", server, "T:running", "user.message"]
+    assert stage.types().count(site) == 1
 
 
 def test_a_budget_pauses_a_session_until_it_is_raised(api: Api) -> None:

@@ -5,8 +5,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
 from rota.base.turning import Turning
 from rota.resources.sessions import turns
+from rota.runtime import worker
 from rota.runtime.worker import Worker
 from rota.store.tx import Query
 from tests.api import HELLO, Api
@@ -29,15 +32,17 @@ class Shop:
         self.environment = api.environment()["id"]
 
     @asynccontextmanager
-    async def open(self) -> AsyncGenerator[Worker]:
+    async def open(self, db: Any = None) -> AsyncGenerator[Worker]:
         house = self.api.house
         wake: Any = house.engines[0]
-        worker = Worker(house.db, wake, self.api.clock, house.app.policy, self.player, self.bench, blobs=house.blobs)
-        worker.start()
+        made = Worker(
+            db or house.db, wake, self.api.clock, house.app.policy, self.player, self.bench, blobs=house.blobs
+        )
+        made.start()
         try:
-            yield worker
+            yield made
         finally:
-            await worker.stop()
+            await made.stop()
 
     async def begin(self) -> str:
         body = {"agent": self.agent, "environment_id": self.environment, "initial_events": HELLO}
@@ -77,6 +82,44 @@ def test_what_waited_for_a_worker_is_taken_up_when_there_is_one(api: Api) -> Non
                 assert "agent.message" in await shop.until(session, "idle")
 
     shop.run(work)
+
+
+class Noted:
+    """A store that notes which transactions are asked for."""
+
+    def __init__(self, db: Any) -> None:
+        self._db = db
+        self.name = db.name
+        self.reads: list[str] = []
+        self.writes: list[str] = []
+        self.looked = asyncio.Event()
+
+    async def read(self, fn: Callable[..., Any], *args: Any) -> Any:
+        self.reads.append(fn.__name__)
+        if len(self.reads) == 5:
+            self.looked.set()
+        return await self._db.read(fn, *args)
+
+    async def write(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        self.writes.append(fn.__name__)
+        return await self._db.write(fn, *args, **kwargs)
+
+
+def test_a_worker_with_nothing_to_do_writes_nothing(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "BEAT", 0.01)
+    shop = Shop(api)
+
+    async def work() -> list[str]:
+        noted = Noted(api.house.db)
+        async with shop.open(noted):
+            async with asyncio.timeout(20):
+                await noted.looked.wait()
+            before = list(noted.writes)
+            await shop.until(await shop.begin(), "idle")
+            assert "claim" in noted.writes
+        return before
+
+    assert set(shop.run(work)) <= {"lapse"}
 
 
 def test_one_server_turns_so_many_at_once_and_the_others_wait(api: Api) -> None:
@@ -122,10 +165,10 @@ def test_a_worker_that_stops_lets_a_step_end_and_gives_the_session_up(api: Api) 
     gate = shop.bench.gates["bash"] = asyncio.Event()
 
     async def work() -> None:
-        async with shop.open() as worker:
+        async with shop.open() as ending:
             session = await shop.begin()
             await shop.bench.begun.wait()
-            stopping = asyncio.create_task(worker.stop())
+            stopping = asyncio.create_task(ending.stop())
             await asyncio.sleep(0.05)
             assert not stopping.done()
             gate.set()
@@ -175,6 +218,30 @@ def test_an_embedded_database_has_no_other_holders_when_its_server_starts(sqlite
     shop.run(work)
 
 
+def test_a_turn_that_another_has_taken_up_is_stopped_when_its_hold_is_not_renewed(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "RENEW", 0.01)
+    shop = Shop(api, say("", use("bash")))
+    shop.bench.gates["bash"] = asyncio.Event()
+
+    async def work() -> dict[str, Any]:
+        async with shop.open() as late:
+            session = await shop.begin()
+            await shop.bench.begun.wait()
+            await api.house.db.write(lambda tx: tx.all(turns.sql.HOLD, ids=[session], until=tx.now + 10**9))
+            async with asyncio.timeout(20):
+                while not shop.bench.cancelled:
+                    await asyncio.sleep(0.01)
+            while not (counts := {count.name: getattr(count, "numbers", None) for count in late.counts()})[
+                "rota_turn_turns"
+            ]:
+                await asyncio.sleep(0)
+            return counts
+
+    assert shop.run(work)["rota_turn_turns"] == {("lost",): 1.0}
+
+
 def test_a_retry_is_made_when_the_clock_has_come_to_it(api: Api) -> None:
     shop = Shop(api, fails(after=30.0), say("Done."))
 
@@ -193,9 +260,9 @@ def test_the_counts_say_what_was_done(sqlite_api: Api) -> None:
     shop = Shop(sqlite_api, say("", use("bash")), say("Done."))
 
     async def work() -> dict[str, Any]:
-        async with shop.open() as worker:
+        async with shop.open() as busy:
             await shop.until(await shop.begin(), "idle")
-        return {count.name: getattr(count, "numbers", None) for count in worker.counts()}
+        return {count.name: getattr(count, "numbers", None) for count in busy.counts()}
 
     counts = shop.run(work)
     assert counts["rota_turn_turns"] == {("rest",): 1.0}

@@ -23,6 +23,7 @@ from rota.resources.sessions.rows import Stored, ended_at, find, find_live, runn
 from rota.resources.sessions.wire import (
     CreateSession,
     ListSessions,
+    OutcomeEvaluation,
     Session,
     SessionDeleted,
     Stats,
@@ -194,7 +195,8 @@ def _new_budget(stored: sql.Body, body: UpdateSession) -> Any:
 
 
 def archive(tx: Tx, who: Who, session_id: str) -> Session:
-    """Close an idle session for good. A running one is refused; again is the same answer."""
+    """Close an idle session for good, and with it the outcome that is worked for. A running one is refused; again is the same
+    answer."""
     old = find(tx, who, session_id)
     if old.archived_at is not None:
         return _render(tx, [old])[0]
@@ -202,12 +204,24 @@ def archive(tx: Tx, who: Who, session_id: str) -> Session:
         raise InvalidRequest(
             f'Session {old.id} cannot be archived while its status is "{old.status}". Only pending or idle sessions may be archived.'
         )
-    new = msgspec.structs.replace(old, status="terminated", archived_at=tx.now, updated_at=tx.now)
+    outcomes = [_broken_off(each, tx.now) for each in old.body.outcome_evaluations]
+    body = msgspec.structs.replace(old.body, outcome_evaluations=outcomes)
+    new = msgspec.structs.replace(old, status="terminated", archived_at=tx.now, updated_at=tx.now, body=body)
     save(tx, new)
     wants.end(tx, new.id)
     tx.wake(log.topic(new.id))
+    if outcomes != old.body.outcome_evaluations:
+        announce(tx, who, "session.outcome_evaluation_ended", new.id)
     announce(tx, who, "session.archived", new.id)
     return _render(tx, [new])[0]
+
+
+def _broken_off(outcome: OutcomeEvaluation, now: int) -> OutcomeEvaluation:
+    """The outcome after its session has ended: what was still open ends without a verdict."""
+    if outcome.completed_at is not None:
+        return outcome
+    said = "The session was archived."
+    return msgspec.structs.replace(outcome, result="interrupted", explanation=said, completed_at=to_datetime(now))
 
 
 def delete(tx: Tx, who: Who, session_id: str) -> SessionDeleted:

@@ -7,6 +7,7 @@ each refusal is a row in a table test; *write* is one statement a table. A refus
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -27,7 +28,7 @@ from rota.resources.sessions.events import DEFAULT_ITERATIONS, DefineOutcome
 from rota.resources.sessions.mounts import MemoryStoreParam, SessionResource
 from rota.resources.sessions.reasons import LogEntry, References, Wish, reasons
 from rota.resources.sessions.refusals import SessionRefusal
-from rota.resources.sessions.wire import Usage
+from rota.resources.sessions.wire import OutcomeEvaluation, Usage
 from rota.resources.skills import actions as skills
 from rota.resources.vaults import actions as vaults
 from rota.resources.work import wants
@@ -127,6 +128,7 @@ def draft(wish: Wish, found: References, policy: Policy, now: int) -> Draft:
     """The rows of a session that nothing stands against."""
     session_id = ids.new(ids.SESSION)
     status, wants_turn_at = ("running", now) if wish.events else ("idle", None)
+    events = [event_row(session_id, number, entry, now) for number, entry in enumerate(wish.events, sql.WAITING + 1)]
     config = found.environment_facts[wish.environment_id].config
     cloud = config if isinstance(config, Cloud) else None
     made = Draft(
@@ -141,11 +143,12 @@ def draft(wish: Wish, found: References, policy: Policy, now: int) -> Draft:
             vault_ids=list(wish.vault_ids),
             budget=wish.budget,
             agent=wish.override.body if wish.override is not None else None,
+            outcome_evaluations=pending(events),
             networking=None if cloud is None else cloud.networking,
             skills=[] if cloud is None or not found.skill_facts else _pinned(wish, found),
         ),
         thread=(session_id, ids.new(ids.THREAD), None, now, now, status, "{}"),
-        events=[event_row(session_id, number, entry, now) for number, entry in enumerate(wish.events, sql.WAITING + 1)],
+        events=events,
     )  # fmt: skip
     if not has_list_price(found.traits[wish.agent_id, wish.agent_version].model_id, policy.priced_models):
         unpriced = msgspec.structs.replace(made.body, usage=Usage(list_cost=None))
@@ -202,6 +205,15 @@ def event_row(session_id: str, position: int, entry: LogEntry, now: int) -> Row:
         body = '{"outcome_id":"' + ids.new(ids.OUTCOME) + '",' + entry_of(outcome)[1][1:]
         shown_at = now
     return (session_id, position, ids.new(ids.EVENT), None, kind, shown_at, body)
+
+
+def pending(events: Iterable[Row]) -> list[OutcomeEvaluation]:
+    """What a session shows of the outcomes among events that have come, before the agent begins to work for them."""
+    told = [msgspec.json.decode(row[6], type=dict[str, Any]) for row in events if row[4] == "user.define_outcome"]
+    return [
+        OutcomeEvaluation(outcome_id=each["outcome_id"], description=each["description"], iteration=0, result="pending")
+        for each in told
+    ]
 
 
 def entry_of(event: Struct) -> LogEntry:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from rota.base import ids
 from rota.base.errors import Forbidden, InvalidRequest, NotFound
@@ -29,7 +30,7 @@ from rota.resources.sessions.events import (
 )
 from rota.resources.sessions.receipt import End, Receipt
 from rota.resources.sessions.refusals import FileNotFound
-from rota.resources.sessions.rows import Stored, find
+from rota.resources.sessions.rows import Stored, find, save
 from rota.resources.sessions.wire import ListEvents, SendEvents, SentEvents
 from rota.store.tx import Found, Row, Tx, page
 
@@ -114,6 +115,9 @@ def send(tx: Tx, who: Who, session_id: str, body: SendEvents) -> SentEvents:
     for event in body.events:
         queue.take_in(event, spent=spent)
     tx.insert(sql.APPEND, queue.rows)
+    if outcomes := drafts.pending(queue.rows):
+        shown = [*session.body.outcome_evaluations, *outcomes]
+        save(tx, replace(session, body=replace(session.body, outcome_evaluations=shown), updated_at=tx.now))
     if queue.wants_turn:
         status = "running" if queue.resumes else session.status
         tx.run(sql.WANT_TURN, id=session.id, status=status, now=tx.now)

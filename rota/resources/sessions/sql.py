@@ -128,8 +128,9 @@ INTERRUPTED = Query(
         WHERE session_id = ANY(:ids) AND position >= {WAITING} AND type = 'user.interrupt'""",
 )
 NEXT_WANTING = Query(
-    "When the next session will want a turn that nobody is turning.",
-    """SELECT wants_turn_at FROM sessions WHERE wants_turn_at > :now AND held_until IS NULL
+    "When the next session wants a turn, or wanted it, that nobody is turning.",
+    """SELECT wants_turn_at FROM sessions
+       WHERE wants_turn_at IS NOT NULL AND (held_until IS NULL OR held_until <= :now) AND NOT id = ANY(:held)
        ORDER BY wants_turn_at LIMIT 1""",
 )
 LAPSE = Query("End every hold.", "UPDATE sessions SET held_until = NULL WHERE held_until IS NOT NULL")
@@ -262,7 +263,7 @@ LOG_ENDS = Query(
 TAIL = Query(
     "What was processed in a session behind a position, of all of its threads.",
     f"""SELECT {_EVENT_COLUMNS}, thread_id FROM session_events
-       WHERE session_id = :session_id AND position > :after AND position < {WAITING} AND processed_at IS NOT NULL
+       WHERE session_id = :session_id AND position > :after AND position < {WAITING}
        ORDER BY position LIMIT :limit""",
     weight="body",
 )

@@ -98,7 +98,8 @@ _decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def claim(tx: Tx, limit: int, hold: int, held: Sequence[str]) -> list[Claim]:
-    """Take up sessions that want a turn, at most ``limit``, for ``hold`` microseconds; none of those that one holds already."""
+    """Take up sessions that want a turn, at most ``limit``, for ``hold`` microseconds; none of those that one holds already, or
+    that somebody else is taking up."""
     wanting = [row[0] for row in tx.all(sql.WANTING, now=tx.now, held=list(held), limit=limit)]
     if not wanting:
         return []
@@ -119,10 +120,10 @@ def interrupted(tx: Tx, session_ids: Sequence[str]) -> set[str]:
     return {row[0] for row in tx.all(sql.INTERRUPTED, ids=list(session_ids))}
 
 
-def next_wanting(tx: Tx) -> int | None:
-    """When the next session will want a turn, in microseconds UTC; one that wants it now is for ``claim`` to find."""
-    row = tx.one(sql.NEXT_WANTING, now=tx.now)
-    return None if row is None else row[0]
+def wanting_in(tx: Tx, held: Sequence[str]) -> int | None:
+    """In how many microseconds there will be a session to take up, besides those that one holds; 0 for now, None for none."""
+    row = tx.one(sql.NEXT_WANTING, now=tx.now, held=list(held))
+    return None if row is None else max(0, row[0] - tx.now)
 
 
 def lapse(tx: Tx) -> int:

@@ -67,7 +67,8 @@ def with_breakpoints(
     That last one matters after many calls at once: the API looks back only some twenty blocks from a breakpoint.
     """
     asked = [index for index, message in enumerate(messages) if message["role"] == "user"]
-    before = [index for index in asked if any(each["role"] == "assistant" for each in messages[index + 1 :])]
+    answered = max((index for index, message in enumerate(messages) if message["role"] == "assistant"), default=-1)
+    before = [index for index in asked if index < answered]
     ends = {*asked[-1:], *before[-1:]}
     return (
         _marked(system),
