@@ -38,13 +38,18 @@ def parse(raw: bytes) -> tuple[list[Frame], bytes]:
 
 
 class Stream:
-    """One open stream, for the length of a ``with``. ``slow`` takes nothing until ``go_on``."""
+    """One open stream, for the length of a ``with``. ``slow`` takes nothing until ``go_on``.
+
+    ``chunks`` are the pieces in which it came; ``direct`` tells how many of them were written to it without a task in between, as
+    to a connection that takes what is sent.
+    """
 
     def __init__(self, api: Api, path: str, *, slow: bool = False, key: str = KEY, **query: Any) -> None:
         self.api = api
         self.head: dict[str, Any] = {}
         self.frames: list[Frame] = []
-        self.received = 0
+        self.chunks: list[bytes] = []
+        self.direct = 0
         self.ended = False
         self._rest = b""
         self._scope = {
@@ -68,6 +73,7 @@ class Stream:
         if not self._slow:
             self._flows.set()
         self._scope["rota.abort"] = self._abort
+        self._scope["rota.write"] = self._write
         self._task = asyncio.create_task(self.api.house.app(self._scope, self._receive, self._send))
         await self._until(lambda: bool(self.head))
 
@@ -84,11 +90,24 @@ class Stream:
             self.head = {"status": message["status"], **{k.decode(): v.decode() for k, v in message["headers"]}}
         else:
             await self._flows.wait()
-            self.received += len(message["body"])
-            found, self._rest = parse(self._rest + message["body"])
-            self.frames += found
+            self._came(message["body"])
             self.ended = not message.get("more_body")
         self._news.set()
+
+    def _write(self, chunk: bytes) -> bool:
+        assert self.head, "nothing goes out before the head"
+        assert not self.ended
+        if not self._flows.is_set():
+            return False
+        self.direct += 1
+        self._came(chunk)
+        self._news.set()
+        return True
+
+    def _came(self, chunk: bytes) -> None:
+        self.chunks.append(chunk)
+        found, self._rest = parse(self._rest + chunk)
+        self.frames += found
 
     async def _until(self, ready: Any) -> None:
         async with asyncio.timeout(SECONDS):
@@ -124,3 +143,13 @@ class Stream:
             await asyncio.wait_for(self._task, SECONDS)
 
         self.api.run(wait())
+
+
+def at_rest(api: Api) -> None:
+    """Wait until nobody looks at a log: what comes next is found by a look of its own."""
+
+    async def wait() -> None:
+        while looks := api.house.feed.looks():
+            await asyncio.wait(looks)
+
+    api.run(wait())

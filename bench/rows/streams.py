@@ -3,6 +3,9 @@
 A batch of events is appended by one request, which the server answers when they are durable; the batch is over when every
 listener has all of it. The floor writes the same frames to as many transports and does nothing else: it decodes no request,
 commits nothing and reads no log.
+
+Each round of the server has a session of its own. A request goes through the log back to the last model request, for calls that it
+may answer, and no model is ever asked here: in one session each round would be slower than the one before.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import contextlib
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 
 import msgspec
@@ -36,7 +40,13 @@ def request(method: str, path: str, body: bytes = b"") -> bytes:
     return f"{method} {path} HTTP/1.1\r\nhost: {HOST}\r\n{head}{length}\r\n".encode() + body
 
 
-def frames(server: Server, session: str, append: bytes) -> list[str]:
+def append(session: str) -> bytes:
+    """The request that appends a batch."""
+    body = msgspec.json.encode({"events": [{"type": "user.interrupt"}] * BATCH})
+    return request("POST", f"/v1/sessions/{session}/events", body)
+
+
+def frames(server: Server, session: str) -> list[str]:
     """The frames of one batch, as the server sends them."""
     with (
         socket.create_connection((HOST, server.port), timeout=30) as listening,
@@ -44,7 +54,7 @@ def frames(server: Server, session: str, append: bytes) -> list[str]:
     ):
         listening.sendall(request("GET", f"/v1/sessions/{session}/events/stream"))
         received = listening.recv(65536)
-        sending.sendall(append)
+        sending.sendall(append(session))
         while received.count(b"\n\n\r\n") < 1 or received.count(MARK.encode()) < BATCH:
             received += listening.recv(65536)
     body = received.partition(b"\r\n\r\n")[2]
@@ -56,10 +66,11 @@ def frames(server: Server, session: str, append: bytes) -> list[str]:
     return [f"{each}\n\n" for each in text.decode().split("\n\n")[:-1]]
 
 
-def one_round(server: Server, stage: Stage, streams: int, session: str, append: bytes) -> Sample:
-    """One round of one arm."""
+def one_round(server: Server, stage: Stage, streams: int, choose: Callable[[], str]) -> Sample:
+    """One round of one arm, in the session that is chosen for it."""
+    session = choose()
     job = Job(
-        port=server.port, listen=request("GET", f"/v1/sessions/{session}/events/stream"), append=append,
+        port=server.port, listen=request("GET", f"/v1/sessions/{session}/events/stream"), append=append(session),
         streams=streams, mark=MARK, batch=BATCH, seconds=stage.plan.seconds,
     )  # fmt: skip
     process = subprocess.Popen(
@@ -99,11 +110,16 @@ def streams(stage: Stage) -> Section:
         server = stack.enter_context(rota(stage.scratch / "rota"))
         agent = call(server, "POST", "/v1/agents", {"name": "bench agent", "model": "claude-opus-4-6"})
         office = call(server, "POST", "/v1/environments", {"name": "bench"})
-        session = call(server, "POST", "/v1/sessions", {"agent": agent["id"], "environment_id": office["id"]})["id"]
-        body = msgspec.json.encode({"events": [{"type": "user.interrupt"}] * BATCH})
-        append = request("POST", f"/v1/sessions/{session}/events", body)
+
+        def session() -> str:
+            made: str = call(server, "POST", "/v1/sessions", {"agent": agent["id"], "environment_id": office["id"]})[
+                "id"
+            ]
+            return made
+
+        example = session()
         file = stage.scratch / "frames.json"
-        file.write_bytes(msgspec.json.encode(frames(server, session, append)))
+        file.write_bytes(msgspec.json.encode(frames(server, example)))
         port = free_port()
         floor = stack.enter_context(
             running(
@@ -111,11 +127,9 @@ def streams(stage: Stage) -> Section:
             )
         )
         arms = {
-            f"{name}, {count} listener{'' if count == 1 else 's'}": partial(
-                one_round, each, stage, count, session, append
-            )
+            f"{name}, {count} listener{'' if count == 1 else 's'}": partial(one_round, each, stage, count, choose)
             for count in (1, CROWD)
-            for name, each in (("rota", server), ("bare writes", floor))
+            for name, each, choose in (("rota", server, session), ("bare writes", floor, lambda: example))
         }
         seen = in_turn(arms, stage.plan.rounds, stage.tell)
     rates = {name: [sample.rate for sample in samples] for name, samples in seen.items()}

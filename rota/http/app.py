@@ -156,6 +156,7 @@ class App:
         own = [pump, gone]
         watched: list[asyncio.Future[Any]] = [*own]
         if reply.live is not None:
+            reply.live.outlet = scope.get("rota.write")
             own.append(asyncio.ensure_future(self._shut_out(request, reply.live)))
             watched.append(reply.live.cut)
         try:

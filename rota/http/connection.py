@@ -80,6 +80,7 @@ class Connection(HttpToolsProtocol):
         self.cycle.transport = self._door
         scope = cast("dict[str, Any]", self.scope)
         scope["rota.abort"] = self.transport.abort  # for who takes nothing more: a close would wait for them
+        scope["rota.write"] = self.write_chunk
         self.headers = []
         self._quiet = 0
         self._in_body = True
@@ -95,6 +96,15 @@ class Connection(HttpToolsProtocol):
         self._quiet = 0
         self._in_body = False
         self._wait(None)
+
+    def write_chunk(self, chunk: bytes) -> bool:
+        """Send a part of a reply whose length was not said, if the client takes what is sent: what uvicorn's ``send`` does, but
+        for the wait.
+        """
+        if self.flow.write_paused or self.transport.is_closing():
+            return False
+        self.transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+        return True
 
     def send_400_response(self, msg: str) -> None:
         """Refuse and close the connection."""

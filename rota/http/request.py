@@ -42,10 +42,14 @@ class TwoWayListPage(ListPage, frozen=True):
 
 
 class Live(Protocol):
-    """How chunks end that would go on."""
+    """Chunks that come for as long as the caller stays: how they end, and a shorter way for them."""
 
     cut: "asyncio.Future[None]"
     """Set when the caller is given up: the connection is dropped, with whatever was not taken."""
+    outlet: Callable[[bytes], bool] | None
+    """Sends a chunk at once and says so, unless the connection takes nothing now. Set while the reply is being sent, for
+    chunks that come when the last has been sent; a task need not wake up for them.
+    """
 
     def hang_up(self) -> None:
         """Let them end."""

@@ -20,7 +20,7 @@ from contextlib import suppress
 from typing import Never, Protocol
 
 from rota.base import log
-from rota.queue.listener import Listener, Page, Preview
+from rota.queue.listener import Entry, Listener, Page, Preview, runs
 from rota.store.db import Db
 from rota.store.tx import Tx
 
@@ -160,22 +160,32 @@ class Channel:
             self._pass_all(later)
 
     def _show(self, page: Page, told: dict[str, list[Preview]]) -> None:
-        for entry in page.entries:
+        at = 0
+        for index, entry in enumerate(page.entries):
             if entry.foretold:
-                for preview in (*told.pop(entry.id, ()), *self._later.pop(entry.id, ())):
-                    self._pass(preview)
+                if previews := (*told.pop(entry.id, ()), *self._later.pop(entry.id, ())):
+                    self._hand_on(page.entries[at:index])
+                    at = index
+                    for preview in previews:
+                        self._pass(preview)
                 self._passed.append(entry.id)
-            elif entry.closes:
+            elif entry.closes and (told or self._later):
+                self._hand_on(page.entries[at:index])
+                at = index
                 for waiting in (told, self._later):
                     self._pass_all(waiting)
                     waiting.clear()
-            for view in entry.views:
-                for listener in self._listeners.get(view, ()):
-                    listener.offer(entry)
+        self._hand_on(page.entries[at:])
         self.position = max(self.position, page.position)
         if page.over:
             for listener in self:
                 listener.finish(page.farewell(listener.view))
+
+    def _hand_on(self, entries: list[Entry]) -> None:
+        for view, listeners in self._listeners.items():
+            for run in runs([entry for entry in entries if view in entry.views]):
+                for listener in listeners:
+                    listener.offer(run)
 
     def _pass_all(self, told: dict[str, list[Preview]]) -> None:
         for previews in told.values():

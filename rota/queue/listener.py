@@ -4,12 +4,14 @@ Promises: it gets every entry of its view once, in order, however slow it is. Wh
 but for a single frame that is larger: a reader with more to come falls behind, and fetches the rest from the log by itself,
 page by page, when it has taken what it had. So a slow reader costs the others nothing. Previews that do not fit are left
 out, and with one all that would follow it.
+Entries come in runs, whose bytes all who see them share; a reader who has taken everything before is written to directly
+(``outlet``), so that an event to many costs hardly more than as many writes.
 Does not know what a frame is.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import NamedTuple
 
 ROOM = 512 * 1024
@@ -62,16 +64,43 @@ class Preview(NamedTuple):
     begins: bool
 
 
+class Run(NamedTuple):
+    """Entries that follow one another in a view, as one piece of bytes."""
+
+    entries: list[Entry]
+    frame: bytes
+
+
+def runs(entries: Iterable[Entry]) -> Iterator[Run]:
+    """A view's entries as runs, none longer than ``PIECE`` but for a single entry that is longer."""
+    together, size = list[Entry](), 0
+    for entry in entries:
+        if together and (size + len(entry.frame) > PIECE or together[-1].final):
+            yield _run(together)
+            together, size = [], 0
+        together.append(entry)
+        size += len(entry.frame)
+    if together:
+        yield _run(together)
+
+
+def _run(entries: list[Entry]) -> Run:
+    return Run(entries, b"".join([entry.frame for entry in entries]))
+
+
 class Listener:
     """An asynchronous iterator over pieces of frames, until the log is over, the reader leaves, or the feed is closed.
 
     ``view`` is what it sees, ``position`` how far it has come, ``kinds`` which previews it wants. ``read`` gives a page
     of the log, ``reached`` how far the feed itself has come. ``cut`` is set when the reader is given up.
+
+    Whoever hands the pieces on may set ``outlet``: it is given a piece when the last one has been handed on and nothing waits,
+    and says whether it has taken it. What it does not take comes the long way.
     """
 
     __slots__ = (
         "_at", "_ended", "_frames", "_held", "_leave", "_loop", "_open", "_reached", "_read", "_waiter", "behind", "cut", "kinds",
-        "moved_at", "position", "view",
+        "moved_at", "outlet", "position", "view",
     )  # fmt: skip
 
     def __init__(
@@ -90,6 +119,7 @@ class Listener:
         self.kinds = kinds
         self.behind = False
         self.cut: asyncio.Future[None] = self._loop.create_future()
+        self.outlet: Callable[[bytes], bool] | None = None
         self.moved_at = self._loop.time()
         self._read = read
         self._reached = reached
@@ -111,15 +141,19 @@ class Listener:
         """Whether there is something that the reader has not taken."""
         return bool(self._frames) or self.behind
 
-    def offer(self, entry: Entry) -> None:
-        """An entry of the view; passed over if the reader has it already, or will fetch it."""
-        if self.behind or self._ended or entry.position <= self.position:
+    def offer(self, run: Run) -> None:
+        """Entries of the view; passed over if the reader has them already, or will fetch them."""
+        entries = run.entries
+        if self.behind or self._ended or entries[-1].position <= self.position:
             return
-        if not self._fits(entry.frame):
+        if entries[0].position <= self.position:  # it saw the log end among them
+            for rest in runs([entry for entry in entries if entry.position > self.position]):
+                self.offer(rest)
+        elif self._fits(run.frame):
+            self._take(run)
+        else:
             self.behind = True
             self._open.clear()
-            return
-        self._take(entry)
 
     def preview(self, preview: Preview) -> None:
         """A preview in the view; left out if it does not fit, and never given without its beginning."""
@@ -209,18 +243,26 @@ class Listener:
     def _fits(self, frame: bytes) -> bool:
         return not self._held or self._held + len(frame) <= ROOM
 
-    def _take(self, entry: Entry) -> None:
-        self.position = entry.position
+    def _take(self, run: Run) -> None:
+        last = run.entries[-1]
+        self.position = last.position
         if self._open:
-            if entry.closes:
-                self._open.clear()
-            else:
-                self._open.discard(entry.id)
-        self._put(entry.frame)
-        if entry.final:
+            for entry in run.entries:
+                if entry.closes:
+                    self._open.clear()
+                else:
+                    self._open.discard(entry.id)
+        self._put(run.frame)
+        if last.final:
             self._end()
 
     def _put(self, frame: bytes) -> None:
+        if (
+            self._waiter is not None and not self._waiter.done()  # it has handed on everything
+            and self.outlet is not None and len(frame) <= PIECE and self.outlet(frame)
+        ):  # fmt: skip
+            self.moved_at = self._loop.time()
+            return
         self._frames.append(frame)
         self._held += len(frame)
         self._rouse()
@@ -243,9 +285,9 @@ class Listener:
             return
         if self._ended:
             return
-        for entry in page.entries:
-            if self.view in entry.views and not self._ended:
-                self._take(entry)
+        for run in runs([entry for entry in page.entries if self.view in entry.views]):
+            if not self._ended:
+                self._take(run)
         self.position = page.position
         if page.over:
             self.behind = False

@@ -9,12 +9,13 @@ import pytest
 
 from rota.base.errors import Unavailable
 from rota.queue.feed import QUIET, STALLED
-from rota.queue.listener import PIECE, ROOM
+from rota.queue.listener import PIECE, ROOM, Entry, runs
 from rota.resources.sessions import log, sql
 from rota.store.tx import Tx
 from tests.api import Api
 from tests.resources.test_session_streams import append, listed, stream
 from tests.resources.test_threads import create
+from tests.streams import at_rest
 
 LARGE = json.dumps({"content": [{"type": "text", "text": "x" * 100_000}]})
 
@@ -38,6 +39,70 @@ def append_silently(api: Api, session: str, *kinds: str) -> list[str]:
         return [each[2] for each in rows]
 
     return api.write(work)
+
+
+def entries(*sizes: int, final: int | None = None) -> list[Entry]:
+    """Entries of a view with frames of these sizes; ``final`` is the index of one that is."""
+    return [Entry(at, ("v",), f"e{at}", bytes([at]) * size, final=at == final) for at, size in enumerate(sizes)]
+
+
+def test_a_run_is_one_piece_unless_one_entry_alone_is_longer() -> None:
+    found = list(runs(entries(10, PIECE - 10, 1, PIECE + 1, 5, 5)))
+    assert [[entry.position for entry in run.entries] for run in found] == [[0, 1], [2], [3], [4, 5]]
+    for run in found:
+        assert run.frame == b"".join(entry.frame for entry in run.entries)
+    assert list(runs([])) == []
+
+
+def test_nothing_follows_the_last_entry_of_a_view_in_its_run() -> None:
+    assert [len(run.entries) for run in runs(entries(1, 1, 1, final=1))] == [2, 1]
+
+
+def test_what_one_look_finds_is_the_same_piece_for_all_and_written_at_once(api: Api) -> None:
+    session = create(api)
+    with stream(api, session) as one, stream(api, session) as other:
+        at_rest(api)
+        sent = append(api, session, *["agent.message"] * 10)
+        for each in (one, other):
+            assert [frame.id for frame in each.take(10)] == sent
+        assert one.direct == other.direct == len(one.chunks) == 1
+        assert one.chunks[0] is other.chunks[0]
+
+
+def test_who_saw_the_log_end_in_the_middle_of_a_run_gets_the_rest_of_it(api: Api) -> None:
+    session = create(api)
+    with stream(api, session) as first:
+        at_rest(api)
+        before = append_silently(api, session, "agent.message", "agent.thinking")
+        with stream(api, session) as second:
+            after = append(api, session, "agent.message", "session.usage")
+            assert [frame.id for frame in first.take(4)] == before + after
+            assert [frame.id for frame in second.take(2)] == after
+            assert len(first.chunks) == 1
+
+
+def test_what_is_written_at_once_never_overtakes_what_waits(api: Api) -> None:
+    session = create(api)
+    with stream(api, session, slow=True) as found:
+        at_rest(api)
+        sent = append(api, session, "agent.message")
+        at_rest(api)
+        found.go_on()
+        sent += append(api, session, "agent.thinking", "session.usage")
+        assert [frame.id for frame in found.take(3)] == sent
+        at_rest(api)
+        sent = append(api, session, "agent.message")
+        assert [frame.id for frame in found.take(1)] == sent
+        assert found.direct >= 1, "it is as quick as the others again"
+
+
+def test_what_is_larger_than_a_piece_comes_in_pieces(api: Api) -> None:
+    session = create(api)
+    with stream(api, session) as found:
+        append(api, session, "agent.message", "agent.message", body=LARGE)
+        found.take(2)
+        assert max(map(len, found.chunks)) == PIECE
+        assert found.direct == 0
 
 
 def test_a_slow_reader_takes_a_bounded_room_and_gets_everything_in_the_end(api: Api) -> None:
@@ -148,12 +213,6 @@ def test_a_wake_up_that_was_lost_is_made_good_by_the_beat(api: Api) -> None:
         assert [frame.name for frame in found.rest()] == ["session.deleted"]
 
 
-async def _at_rest(api: Api) -> None:
-    """Wait until nobody looks at a log."""
-    while looks := [channel.look for channel in api.house.feed._channels.values() if channel.look is not None]:
-        await asyncio.wait(looks)
-
-
 def test_a_database_that_is_away_delays_a_stream_and_breaks_none(
     api: Api, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
@@ -161,7 +220,7 @@ def test_a_database_that_is_away_delays_a_stream_and_breaks_none(
     with stream(api, session) as found:
         sent = append(api, session, "agent.message")
         found.take(1)
-        api.run(_at_rest(api))  # a look that has begun already would see what is appended meanwhile
+        at_rest(api)  # a look that has begun already would see what is appended meanwhile
         read = api.house.db.read
 
         async def away(*_: Any) -> Any:

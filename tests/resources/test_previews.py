@@ -17,7 +17,7 @@ from rota.store.tx import Tx
 from tests.api import Api
 from tests.resources.test_session_streams import append, spawn, stream, threads
 from tests.resources.test_threads import create
-from tests.streams import Frame, Stream
+from tests.streams import Frame, Stream, at_rest
 
 MESSAGES = {"event_deltas[]": "agent.message"}
 BOTH = {"event_deltas[]": ["agent.message", "agent.thinking"]}
@@ -141,6 +141,7 @@ def test_only_what_was_asked_for_is_previewed(api: Api, model: Model) -> None:
         stream(api, model.session, **MESSAGES) as some,
         stream(api, model.session, **BOTH) as all_,
     ):
+        at_rest(api)  # previews of one event may come behind another event that a look under way finds
         thought, said = model.start("agent.thinking"), model.start()
         model.say(said, "Hm")
         model.event(thought, kind="agent.thinking")
@@ -206,6 +207,37 @@ def test_what_does_not_fit_is_left_out_with_all_that_follows(api: Api, model: Mo
         assert 0 < len(heard) < len(words)
         assert heard == words[: len(heard)]
         assert frames[-2].id == event_id
+
+
+def test_previews_stand_between_the_events_that_one_look_finds(api: Api, model: Model) -> None:
+    """Said while a look is under way that finds what was before, the event itself, and what came after."""
+    event_id = ids.new(ids.EVENT)
+    body = json.dumps({"content": [{"type": "text", "text": "Hello"}]})
+
+    def write(tx: Tx) -> None:
+        log.append(tx, model.session, [("session.usage", "{}"), ("span.model_request_start", "{}")])
+        last = log.end(tx, model.session).position
+        tx.insert(sql.APPEND, [(model.session, last + 1, event_id, None, "agent.message", tx.now + 9, body)])
+        log.append(tx, model.session, [("span.model_request_end", "{}"), ("session.usage", "{}")])
+
+    async def work() -> None:
+        await api.house.db.write(write)
+        model.previews.start(model.session, "agent.message", event_id)
+        model.previews.delta(model.session, event_id, 0, "Hel")
+
+    with stream(api, model.session, **MESSAGES) as found, stream(api, model.session) as without:
+        at_rest(api)
+        api.run(work())
+        names = [frame.name for frame in found.take(7)]
+        events = [
+            "session.usage",
+            "span.model_request_start",
+            "agent.message",
+            "span.model_request_end",
+            "session.usage",
+        ]
+        assert names == [*events[:2], "event_start", "event_delta", *events[2:]]
+        assert [frame.name for frame in without.take(5)] == events
 
 
 def test_texts_of_several_blocks_keep_their_order(api: Api, model: Model) -> None:
