@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import signal
 from itertools import islice
 
 from rota.runtime.sandboxes.inside.paths import Failed, real_path, under
@@ -52,6 +50,8 @@ def ripgrep(place: str, pattern: str, program: str, environment: dict[str, str])
 
 def own_search(place: str, pattern: str) -> str:
     """Lines that match, as ``path:line:text``, where there is no ripgrep."""
+    import re  # 10 ms
+
     try:
         expression = re.compile(pattern)
     except re.error as exc:
@@ -111,6 +111,7 @@ def _walk(place: str, scan: Callable[[str], bool]) -> None:
 
 def _limit_processor_time() -> None:
     """An expression may need for ever: after so much processor time the search ends."""
+    import signal  # 5 ms
 
     def expire(*_: Any) -> None:
         raise Failed(f"grep: timed out after {GREP_SECONDS}s")
