@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import stat
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from functools import cached_property
@@ -65,6 +66,7 @@ class Bubblewrap:
         self._cages = Cages()
         self._open: dict[HostedBox, int] = {}
         self._starter = Starter()
+        self._undoing: set[asyncio.Task[None]] = set()
 
     async def check(self) -> str | None:
         """See ``sandbox.Sandbox``."""
@@ -93,12 +95,15 @@ class Bubblewrap:
         await asyncio.to_thread(self._prepare, spec, user)
         link = Link()
         cage = self._cages.make(spec.limits)
-        starting = asyncio.create_task(asyncio.to_thread(self._start, spec, link, user))
+        # From here on the descriptor is the thread's, whatever becomes of who waits for it.
+        starting = asyncio.create_task(asyncio.to_thread(self._start, spec, link.theirs.detach(), user))
         try:
             process = await asyncio.shield(starting)
         except BaseException:
             link.close()
-            starting.add_done_callback(lambda _: cage and cage.open())
+            undoing = asyncio.create_task(self._undo(starting, cage))
+            self._undoing.add(undoing)
+            undoing.add_done_callback(self._undoing.discard)
             raise
         try:
             async with asyncio.timeout(START_SECONDS):
@@ -132,14 +137,29 @@ class Bubblewrap:
 
     async def _ready(self, spec: Spec, link: Link, cage: Cage | None, process: Started) -> socket.socket:
         """Wait until the tool host is there, and all of the box in its cage: nothing of the agent's has run until then."""
-        begun = link.begin(self._begin(spec, caged=cage is not None))
-        if cage is None:
-            listener = await begun
-        else:
-            listener, _ = await asyncio.gather(begun, asyncio.to_thread(cage.admit, process.pid))
+
+        def meanwhile() -> None:
+            with contextlib.suppress(SandboxFailure):  # which the second attempt then says
+                if cage is not None:
+                    cage.admit(process.pid)
+
+        admitting = asyncio.create_task(asyncio.to_thread(meanwhile))
+        listener = await link.begin(self._begin(spec, caged=cage is not None))
+        await admitting
+        if cage is not None:
             cage.admit(process.pid, least=2)
         assert listener is not None
         return listener
+
+    async def _undo(self, starting: asyncio.Task[Started], cage: Cage | None) -> None:
+        """End what was still being started when nobody waited for it any more."""
+        try:
+            process = await starting
+        except (SandboxFailure, OSError):
+            if cage is not None:
+                cage.open()
+        else:
+            await self._ended(process, cage)
 
     def _reach(self, network: Network) -> Reach:
         return reach(network.kind, network.hosts, self._allowed)
@@ -148,6 +168,7 @@ class Bubblewrap:
         """See ``sandbox.Sandbox``."""
         for box in list(self._open):
             await box.close()
+        await asyncio.gather(*self._undoing)
         await asyncio.to_thread(self._starter.close)
 
     @cached_property
@@ -183,8 +204,9 @@ class Bubblewrap:
             "network": True,
         }
 
-    def _start(self, spec: Spec, link: Link, user: int) -> Started:
+    def _start(self, spec: Spec, control: int, user: int) -> Started:
         with contextlib.ExitStack() as opened:
+            opened.callback(os.close, control)
             staged: dict[str, str] = {}
 
             def where(path: Path) -> str:
@@ -203,7 +225,7 @@ class Bubblewrap:
                 fds.append(fd)
                 return str(FIRST + len(fds) - 1)
 
-            fds = [link.theirs.fileno()]
+            fds = [control]
             folder = self._python.folder
             made = recipe(
                 spec,
@@ -256,10 +278,10 @@ class Bubblewrap:
 def _open_to(path: Path, user: int) -> bool:
     """Whether a user without any group may reach a path and look into it."""
     try:
-        for each in (*path.parents, path):
+        for each in (path, *path.parents):
             found = each.stat()
             mode = found.st_mode >> 6 if found.st_uid == user else found.st_mode
-            needed = 0o1 if each != path else 0o5 if path.is_dir() else 0o4
+            needed = 0o1 if each is not path else 0o5 if stat.S_ISDIR(found.st_mode) else 0o4
             if mode & needed != needed:
                 return False
     except OSError:

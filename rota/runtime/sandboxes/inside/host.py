@@ -139,6 +139,7 @@ class Host:
             except ValueError:
                 self._done(number, _block(f"{tool}: the tool was ended before it had a result"), error=True)
 
+        self.files.load(tool)
         return self._child(number, work, finish, keep=None)
 
     def _run(self, number: int, command: list[str], environment: dict[str, str]) -> None:

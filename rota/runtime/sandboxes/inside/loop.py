@@ -6,9 +6,6 @@ process may be the first of its namespace, and then every orphan is its child: i
 
 from __future__ import annotations
 
-import heapq
-import itertools
-import math
 import os
 import select
 import time
@@ -21,6 +18,9 @@ if TYPE_CHECKING:
 else:
     import _signal as signal
 
+LONGEST = 3600.0
+"""Seconds that the loop waits at a time, well within what the kernel can count."""
+
 
 class Loop:
     """Calls back: when a descriptor can be read or written, when a child has ended, when a time has come."""
@@ -29,8 +29,7 @@ class Loop:
         self._poll = select.poll()
         self._watched: dict[int, Callable[[], object]] = {}
         self._children: dict[int, Callable[[int], None]] = {}
-        self._times: list[tuple[float, int, Callable[[], object]]] = []
-        self._numbers = itertools.count()
+        self._times: list[tuple[float, Callable[[], object]]] = []
         self._ended = False
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
@@ -58,13 +57,12 @@ class Loop:
 
     def after(self, seconds: float, then: Callable[[], object]) -> Callable[[], None]:
         """Call when so much time has passed. Gives what calls that off."""
-        entry = (time.monotonic() + seconds, next(self._numbers), then)
-        heapq.heappush(self._times, entry)
+        entry = (time.monotonic() + seconds, then)
+        self._times.append(entry)
 
         def call_off() -> None:
             if entry in self._times:
                 self._times.remove(entry)
-                heapq.heapify(self._times)
 
         return call_off
 
@@ -75,12 +73,15 @@ class Loop:
     def run(self) -> None:
         """Until ``end``."""
         while not self._ended:
-            wait = max(0.0, self._times[0][0] - time.monotonic()) if self._times else None
-            for fd, _ in self._poll.poll(None if wait is None else math.ceil(wait * 1000)):
+            now = time.monotonic()
+            wait = min((max(0.0, when - now) for when, _ in self._times), default=LONGEST)
+            for fd, _ in self._poll.poll(int(min(wait, LONGEST) * 1000) + 1):
                 if fd in self._watched:  # an earlier callback of this round may have let it go
                     self._watched[fd]()
-            while self._times and self._times[0][0] <= time.monotonic():
-                heapq.heappop(self._times)[2]()
+            for entry in [entry for entry in self._times if entry[0] <= time.monotonic()]:
+                if entry in self._times:  # an earlier one may have called it off
+                    self._times.remove(entry)
+                    entry[1]()
 
     def _watch(self, fd: int, event: int, then: Callable[[], object]) -> None:
         self._watched[fd] = then

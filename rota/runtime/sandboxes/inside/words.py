@@ -26,10 +26,13 @@ else:
 
         def loads(data: bytes) -> object:
             """What a text says. ValueError, if that is nothing."""
+            text = data.decode()
             try:
-                found, _ = _scan(data.decode(), 0)
+                found, end = _scan(text, 0)
             except (StopIteration, SystemError):  # the latter where the parts look for an exception of the whole
-                raise ValueError("this is not JSON") from None
+                end = -1
+            if end != len(text):
+                raise ValueError("this is not JSON")
             return found
 
         def dumps(value: object) -> str:
