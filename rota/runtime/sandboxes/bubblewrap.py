@@ -7,7 +7,6 @@ tens of milliseconds, half of them for the tool host's Python; decision 48 says 
 import asyncio
 import contextlib
 import os
-import socket
 import stat
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -107,14 +106,13 @@ class Bubblewrap:
             raise
         try:
             async with asyncio.timeout(START_SECONDS):
-                listener = await self._ready(spec, link, cage, process)
+                gate = await self._ready(spec, link, cage, process)
         except (SandboxFailure, TimeoutError, asyncio.CancelledError) as exc:
             link.close()
             said = await self._ended(process, cage)
             if isinstance(exc, asyncio.CancelledError):
                 raise
             raise SandboxFailure(f"No sandbox can be made: {binary.why_not(said) or exc}.") from None
-        gate = Gate(listener, self._reach(spec.network), self._resolve)
         await gate.open()
 
         async def end() -> None:
@@ -135,8 +133,8 @@ class Bubblewrap:
         self._open[box] = user
         return box
 
-    async def _ready(self, spec: Spec, link: Link, cage: Cage | None, process: Started) -> socket.socket:
-        """Wait until the tool host is there, and all of the box in its cage: nothing of the agent's has run until then."""
+    async def _ready(self, spec: Spec, link: Link, cage: Cage | None, process: Started) -> Gate:
+        """Wait until the tool host is there, and all of the box in its cage: nothing of the agent's has run until then. Its way out."""
 
         def meanwhile() -> None:
             with contextlib.suppress(SandboxFailure):  # which the second attempt then says
@@ -149,7 +147,7 @@ class Bubblewrap:
         if cage is not None:
             cage.admit(process.pid, least=2)
         assert listener is not None
-        return listener
+        return Gate(listener, self._reach(spec.network), self._resolve)
 
     async def _undo(self, starting: asyncio.Task[Started], cage: Cage | None) -> None:
         """End what was still being started when nobody waited for it any more."""
