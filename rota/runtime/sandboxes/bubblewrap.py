@@ -1,16 +1,14 @@
 """Boxes on Linux: namespaces, a filter of system calls and limits, made by bubblewrap without any privilege.
 
 Where the server is root, bubblewrap is not (``stage`` says why), and each session has a user of its own. Opening a box takes some
-tens of milliseconds, most of them for the tool host's Python.
+tens of milliseconds, half of them for the tool host's Python; decision 48 says what is done for that.
 """
 
 import asyncio
 import contextlib
 import os
-import subprocess
-import sys
+import stat
 from collections.abc import AsyncGenerator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import cached_property
 from pathlib import Path
@@ -27,11 +25,14 @@ from rota.runtime.sandboxes.cgroup import Cage, Cages
 from rota.runtime.sandboxes.link import Link
 from rota.runtime.sandboxes.recipe import CODE, PROXY, ending, environment, exposed, proxy_variables, recipe
 from rota.runtime.sandboxes.selftest import selftest
+from rota.runtime.sandboxes.stage import FIRST
+from rota.runtime.sandboxes.starter import PLACE, Order, Started, Starter
 
 START_SECONDS: Final = 20.0
 END_SECONDS: Final = 5.0
-STAGE: Final = "/tmp"  # noqa: S108 - a mount of its own, in a namespace of its own
 MODULE: Final = "rota.runtime.sandboxes.inside"
+_HOST: Final = f"import sys; sys.path.append({CODE!r}); from {MODULE}.host import main; main()"
+"""Not ``-m``, which would import ``runpy`` first, for 10 ms."""
 _NO_HOSTS: Final = guard.Allowed()
 
 
@@ -63,8 +64,8 @@ class Bubblewrap:
         self._root = os.geteuid() == 0
         self._cages = Cages()
         self._open: dict[HostedBox, int] = {}
-        # A box dies with the thread that started it, so that thread has to live as long as the driver.
-        self._starter = ThreadPoolExecutor(1, thread_name_prefix="sandbox")
+        self._starter = Starter()
+        self._undoing: set[asyncio.Task[None]] = set()
 
     async def check(self) -> str | None:
         """See ``sandbox.Sandbox``."""
@@ -93,27 +94,25 @@ class Bubblewrap:
         await asyncio.to_thread(self._prepare, spec, user)
         link = Link()
         cage = self._cages.make(spec.limits)
+        # From here on the descriptor is the thread's, whatever becomes of who waits for it.
+        starting = asyncio.create_task(asyncio.to_thread(self._start, spec, link.theirs.detach(), user))
         try:
-            loop = asyncio.get_running_loop()
-            process = await loop.run_in_executor(self._starter, self._start, spec, link, user)
+            process = await asyncio.shield(starting)
         except BaseException:
             link.close()
-            if cage is not None:
-                cage.open()
+            undoing = asyncio.create_task(self._undo(starting, cage))
+            self._undoing.add(undoing)
+            undoing.add_done_callback(self._undoing.discard)
             raise
         try:
             async with asyncio.timeout(START_SECONDS):
-                listener = await link.begin(self._begin(spec, caged=cage is not None))
-                if cage is not None:  # nothing of the agent's has run yet
-                    cage.admit(process.pid)
+                gate = await self._ready(spec, link, cage, process)
         except (SandboxFailure, TimeoutError, asyncio.CancelledError) as exc:
             link.close()
             said = await self._ended(process, cage)
             if isinstance(exc, asyncio.CancelledError):
                 raise
             raise SandboxFailure(f"No sandbox can be made: {binary.why_not(said) or exc}.") from None
-        assert listener is not None
-        gate = Gate(listener, self._reach(spec.network), self._resolve)
         await gate.open()
 
         async def end() -> None:
@@ -134,6 +133,32 @@ class Bubblewrap:
         self._open[box] = user
         return box
 
+    async def _ready(self, spec: Spec, link: Link, cage: Cage | None, process: Started) -> Gate:
+        """Wait until the tool host is there, and all of the box in its cage: nothing of the agent's has run until then. Its way out."""
+
+        def meanwhile() -> None:
+            with contextlib.suppress(SandboxFailure):  # which the second attempt then says
+                if cage is not None:
+                    cage.admit(process.pid)
+
+        admitting = asyncio.create_task(asyncio.to_thread(meanwhile))
+        listener = await link.begin(self._begin(spec, caged=cage is not None))
+        await admitting
+        if cage is not None:
+            cage.admit(process.pid, least=2)
+        assert listener is not None
+        return Gate(listener, self._reach(spec.network), self._resolve)
+
+    async def _undo(self, starting: asyncio.Task[Started], cage: Cage | None) -> None:
+        """End what was still being started when nobody waited for it any more."""
+        try:
+            process = await starting
+        except (SandboxFailure, OSError):
+            if cage is not None:
+                cage.open()
+        else:
+            await self._ended(process, cage)
+
     def _reach(self, network: Network) -> Reach:
         return reach(network.kind, network.hosts, self._allowed)
 
@@ -141,7 +166,8 @@ class Bubblewrap:
         """See ``sandbox.Sandbox``."""
         for box in list(self._open):
             await box.close()
-        self._starter.shutdown(wait=False)
+        await asyncio.gather(*self._undoing)
+        await asyncio.to_thread(self._starter.close)
 
     @cached_property
     def _code(self) -> dict[str, bytes]:
@@ -176,17 +202,18 @@ class Bubblewrap:
             "network": True,
         }
 
-    def _start(self, spec: Spec, link: Link, user: int) -> "subprocess.Popen[bytes]":
+    def _start(self, spec: Spec, control: int, user: int) -> Started:
         with contextlib.ExitStack() as opened:
+            opened.callback(os.close, control)
             staged: dict[str, str] = {}
 
             def where(path: Path) -> str:
                 if not self._root or "user" in self._without:
                     return str(path)
-                if _open_to(path, user) and not path.is_relative_to(STAGE):  # what is below it, the stage hides
+                if _open_to(path, user) and not path.is_relative_to(PLACE):  # what is below it, the stage hides
                     return str(path)
                 staged.setdefault(f"{len(staged)}", str(path))
-                return f"{STAGE}/{next(name for name, source in staged.items() if source == str(path))}"
+                return f"{PLACE}/{next(name for name, source in staged.items() if source == str(path))}"
 
             def passed(data: bytes) -> str:
                 fd = os.memfd_create("rota")
@@ -194,9 +221,9 @@ class Bubblewrap:
                 os.write(fd, data)
                 os.lseek(fd, 0, os.SEEK_SET)
                 fds.append(fd)
-                return str(fd)
+                return str(FIRST + len(fds) - 1)
 
-            fds = [link.theirs.fileno()]
+            fds = [control]
             folder = self._python.folder
             made = recipe(
                 spec,
@@ -211,40 +238,12 @@ class Bubblewrap:
             words += ending(self._without)
             if "seccomp" not in self._without:
                 words += ["--seccomp", passed(seccomp.program())]
-            words += [
-                "--setenv",
-                "PYTHONPATH",
-                CODE,
-                "--setenv",
-                "PYTHONDONTWRITEBYTECODE",
-                "1",
-                "--chdir",
-                spec.workdir,
-            ]
-            host = [self._python.path, "-s", "-S", "-m", f"{MODULE}.host", str(link.theirs.fileno())]
+            words += ["--chdir", spec.workdir]
+            host = [self._python.path, "-I", "-S", "-B", "-c", _HOST, str(FIRST)]
             program = self._bubblewrap(where, staged)
             command = [program, "--args", passed("".join(f"{word}\0" for word in words).encode()), "--", *host]
-            drop: int | None = None
-            if self._root and "user" not in self._without:
-                if staged:
-                    pairs = [word for pair in staged.items() for word in pair]
-                    order = "\0".join([str(user), STAGE, str(len(staged)), *pairs, *command])
-                    stage = Path(__file__).with_name("stage.py")
-                    command = [sys.executable, "-I", "-S", str(stage), passed(os.fsencode(order))]
-                else:
-                    drop = user
-            return subprocess.Popen(  # noqa: S603 - the command is ours
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                pass_fds=fds,
-                env={},
-                cwd="/",
-                user=drop,
-                group=drop,
-                extra_groups=None if drop is None else [],
-            )
+            drop = user if self._root and "user" not in self._without else None
+            return self._starter.start(Order(command=command, user=drop, folders=staged), fds)
 
     def _bubblewrap(self, where: Callable[[Path], str], staged: dict[str, str]) -> str:
         """The program's path for who starts it. It finds its library by where it is itself."""
@@ -256,21 +255,20 @@ class Bubblewrap:
             staged[folder.name] = str(folder)
         if not self._program.beside:
             staged[self._program.path.name] = str(self._program.path)
-            return f"{STAGE}/{self._program.path.name}"
-        return f"{STAGE}/{self._program.path.relative_to(self._program.beside[0].parent)}"
+            return f"{PLACE}/{self._program.path.name}"
+        return f"{PLACE}/{self._program.path.relative_to(self._program.beside[0].parent)}"
 
-    async def _ended(self, process: "subprocess.Popen[bytes]", cage: Cage | None) -> str:
+    async def _ended(self, process: Started, cage: Cage | None) -> str:
         """Wait until the box's processes are gone, with force if need be: what bubblewrap had to say."""
 
         def wait() -> str:
-            try:
-                _, said = process.communicate(timeout=END_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                _, said = process.communicate()
+            ended = process.ends(END_SECONDS)
+            self._starter.end(process)
+            if not ended:
+                process.ends(END_SECONDS)
             if cage is not None:
                 cage.open()
-            return said.decode(errors="replace").strip().removeprefix("bwrap: ")[-2000:]
+            return process.last_words().removeprefix("bwrap: ")[-2000:]
 
         return await asyncio.shield(asyncio.to_thread(wait))
 
@@ -278,10 +276,10 @@ class Bubblewrap:
 def _open_to(path: Path, user: int) -> bool:
     """Whether a user without any group may reach a path and look into it."""
     try:
-        for each in (*path.parents, path):
+        for each in (path, *path.parents):
             found = each.stat()
             mode = found.st_mode >> 6 if found.st_uid == user else found.st_mode
-            needed = 0o1 if each != path else 0o5 if path.is_dir() else 0o4
+            needed = 0o1 if each is not path else 0o5 if stat.S_ISDIR(found.st_mode) else 0o4
             if mode & needed != needed:
                 return False
     except OSError:

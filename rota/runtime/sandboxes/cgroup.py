@@ -6,6 +6,7 @@ Where it may not, the tool host lowers what each process may take, and looks aft
 import contextlib
 import itertools
 import os
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -22,28 +23,41 @@ class Cage:
 
     def __init__(self, folders: list[Path]) -> None:
         self.folders = folders
+        self._lock = threading.Lock()
 
-    def admit(self, pid: int) -> None:
-        """Put a process and all that it has started into the groups; what they start later is in them by itself. SandboxFailure."""
-        waiting, seen = [pid], list[int]()
+    def admit(self, pid: int, *, least: int = 1) -> None:
+        """Put a process and all that it has started into the groups, as far as they are not; what they start later is in them by itself.
+        The kernel takes 10 ms and more for the first, so this is begun while a box starts, and made sure of when it has. SandboxFailure
+        if it cannot be, or if there are fewer processes than have to be.
+        """
         try:
-            while waiting:
-                seen.append(waiting.pop())
-                children = Path(f"/proc/{seen[-1]}/task/{seen[-1]}/children").read_text()
-                waiting += map(int, children.split())
-            for folder in self.folders:
-                for each in seen:
-                    (folder / "cgroup.procs").write_text(str(each))
+            with self._lock:
+                found = min(_bring(folder, pid) for folder in self.folders)
         except OSError as exc:
             raise SandboxFailure(f"the box cannot be put into its control groups: {exc.strerror}") from None
-        if len(seen) < 2:
+        if found < least:
             raise SandboxFailure("the box cannot be put into its control groups: its processes are not there")
 
     def open(self) -> None:
         """Take the groups away, when nobody is in them any more."""
-        for folder in self.folders:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
+        with self._lock:
+            for folder in self.folders:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+
+
+def _bring(folder: Path, pid: int) -> int:
+    """Put a process and what it has started into one group: how many they are."""
+    inside, waiting, found = (folder / "cgroup.procs").read_text().split(), [pid], 0
+    while waiting:
+        each = waiting.pop()
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):  # it has ended meanwhile
+            if str(each) not in inside:
+                (folder / "cgroup.procs").write_text(str(each))
+            # Looked for only now, so that none is missed: whoever is started by one that is inside is so too.
+            waiting += map(int, Path(f"/proc/{each}/task/{each}/children").read_text().split())
+            found += 1
+    return found
 
 
 class Cages:

@@ -9,6 +9,7 @@ process; calls that are newer than this list do not exist.
 import errno
 import platform
 import struct
+from functools import cache
 from typing import Final
 
 _LOAD: Final = 0x20  # BPF_LD | BPF_W | BPF_ABS
@@ -70,6 +71,7 @@ def known(machine: str | None = None) -> bool:
     return (machine or platform.machine()) in _MACHINES
 
 
+@cache
 def program(machine: str | None = None) -> bytes:
     """The filter as the kernel reads it."""
     column, architecture = _MACHINES[machine or platform.machine()]

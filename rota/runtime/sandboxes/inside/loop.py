@@ -1,32 +1,35 @@
 """A loop over descriptors, children and deadlines, in one thread: only so may a process fork without fear.
 
-Asyncio would cost every box 60 ms to import. The process may be the first of its namespace, and then every orphan is its child: it
-reaps whatever ends.
+Asyncio would cost every box 60 ms to import, and ``selectors`` and the public half of ``signal`` 10, most of it for enumerations. The
+process may be the first of its namespace, and then every orphan is its child: it reaps whatever ends.
 """
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import os
-import selectors
-import signal
+import select
 import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable
     from typing import Any
+else:
+    import _signal as signal
+
+LONGEST = 3600.0
+"""Seconds that the loop waits at a time, well within what the kernel can count."""
 
 
 class Loop:
     """Calls back: when a descriptor can be read or written, when a child has ended, when a time has come."""
 
     def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
+        self._poll = select.poll()
+        self._watched: dict[int, Callable[[], object]] = {}
         self._children: dict[int, Callable[[int], None]] = {}
-        self._times: list[tuple[float, int, Callable[[], object]]] = []
-        self._numbers = itertools.count()
+        self._times: list[tuple[float, Callable[[], object]]] = []
         self._ended = False
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
@@ -37,18 +40,16 @@ class Loop:
 
     def readable(self, fd: int, then: Callable[[], object]) -> None:
         """Call whenever there is something to be read, or the end."""
-        self._selector.register(fd, selectors.EVENT_READ, then)
+        self._watch(fd, select.POLLIN, then)
 
     def writable(self, fd: int, then: Callable[[], object]) -> None:
         """Call whenever there is room to write."""
-        self._selector.register(fd, selectors.EVENT_WRITE, then)
+        self._watch(fd, select.POLLOUT, then)
 
     def forget(self, fd: int) -> None:
         """Watch a descriptor no longer. Nothing if it is not watched."""
-        try:
-            self._selector.unregister(fd)
-        except (KeyError, ValueError):
-            pass
+        if self._watched.pop(fd, None) is not None:
+            self._poll.unregister(fd)
 
     def child(self, pid: int, then: Callable[[int], None]) -> None:
         """Call with the exit code when a child has ended; negative for a signal."""
@@ -56,13 +57,12 @@ class Loop:
 
     def after(self, seconds: float, then: Callable[[], object]) -> Callable[[], None]:
         """Call when so much time has passed. Gives what calls that off."""
-        entry = (time.monotonic() + seconds, next(self._numbers), then)
-        heapq.heappush(self._times, entry)
+        entry = (time.monotonic() + seconds, then)
+        self._times.append(entry)
 
         def call_off() -> None:
             if entry in self._times:
                 self._times.remove(entry)
-                heapq.heapify(self._times)
 
         return call_off
 
@@ -73,12 +73,19 @@ class Loop:
     def run(self) -> None:
         """Until ``end``."""
         while not self._ended:
-            wait = max(0.0, self._times[0][0] - time.monotonic()) if self._times else None
-            for key, _ in self._selector.select(wait):
-                if key.fd in self._selector.get_map():  # an earlier callback of this round may have let it go
-                    key.data()
-            while self._times and self._times[0][0] <= time.monotonic():
-                heapq.heappop(self._times)[2]()
+            now = time.monotonic()
+            wait = min((max(0.0, when - now) for when, _ in self._times), default=LONGEST)
+            for fd, _ in self._poll.poll(int(min(wait, LONGEST) * 1000) + 1):
+                if fd in self._watched:  # an earlier callback of this round may have let it go
+                    self._watched[fd]()
+            for entry in [entry for entry in self._times if entry[0] <= time.monotonic()]:
+                if entry in self._times:  # an earlier one may have called it off
+                    self._times.remove(entry)
+                    entry[1]()
+
+    def _watch(self, fd: int, event: int, then: Callable[[], object]) -> None:
+        self._watched[fd] = then
+        self._poll.register(fd, event)
 
     def _reap(self, reading: int) -> None:
         try:

@@ -8,7 +8,6 @@ the reference would ask for a restart.
 from __future__ import annotations
 
 import os
-import re
 
 from rota.runtime.sandboxes.inside.loop import Loop, end_group, start
 
@@ -23,7 +22,6 @@ OUTPUT_LIMIT = 100 * 1024
 MARK = 49
 """Characters of the word that ends an output, as many as the reference's has: it counts among those that are kept."""
 SECONDS = 120.0
-_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
 class Call:
@@ -167,12 +165,15 @@ class Shell:
         else:
             self._now.take(piece)
             lately = self._now.output[-len(piece) - len(self._now.mark) - 8 :]
-            ending = re.search(re.escape(self._now.mark) + rb"(\d+)\n", lately)
-            if ending is not None:
-                self._finished(self._now, int(ending[1]))
+            _, marked, after = lately.rpartition(
+                self._now.mark
+            )  # the last: ``set -x`` shows it too, with no number behind
+            code, ended, _ = after.partition(b"\n")
+            if marked and ended and code.isdigit():
+                self._finished(self._now, int(code))
 
     def _finished(self, call: Call, code: int) -> None:
-        text = _ANSI.sub("", call.output.decode(errors="replace"))
+        text = _plain(call.output)
         out = text.rpartition(call.mark.decode())[0].rstrip("\n")
         self._answer("[output truncated]\n" + out if call.cut else out, error=code != 0)
 
@@ -191,7 +192,7 @@ class Shell:
     def _closed(self) -> None:
         self._stop()
         if self._now is not None:
-            self._answer(_ANSI.sub("", self._now.output.decode(errors="replace")).strip(), error=True)
+            self._answer(_plain(self._now.output).strip(), error=True)
 
     def _too_long(self, seconds: float) -> None:
         self._stop()
@@ -203,3 +204,13 @@ class Shell:
             call.call_off()
             call.answer(text, error)
         self._next()
+
+
+def _plain(output: bytearray) -> str:
+    """Output without what would colour it in a terminal."""
+    text = output.decode(errors="replace")
+    if "\x1b" not in text:
+        return text
+    import re  # 10 ms, for those that write in colours
+
+    return re.sub(r"\x1b\[[0-9;?]*[ -/]*[@-~]", "", text)
