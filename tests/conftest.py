@@ -27,6 +27,13 @@ def _stay_on_this_machine(event: str, arguments: tuple[Any, ...]) -> None:
 
 sys.addaudithook(_stay_on_this_machine)
 
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first, so that at the end no process waits for another that has just begun one."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 START = 1_772_452_800_000_000  # 2026-03-02 12:00:00 UTC, a Monday
 
 

@@ -13,7 +13,7 @@ from tests.databases import relax
 from tests.model.machine import Machine
 
 BRIEF = settings(
-    max_examples=50,
+    max_examples=25,
     stateful_step_count=40,
     deadline=None,
     database=None,
