@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.crash.power import cuts
 from tests.crash.rounds import Toll, rounds
 
+pytestmark = pytest.mark.slow
 KILLS = 8
 COPIES = 10
 """The share that every test run pays for; ``python -m tests.crash.prove`` goes on for as long as it is told."""
