@@ -75,7 +75,7 @@ def forget_power_cuts(url: str) -> None:
 
 _SHAPE = """
     SELECT string_agg(thing, E'\n' ORDER BY thing) FROM (
-        SELECT concat_ws(' ', 'column', c.relname, c.relkind, a.attname, a.atttypid, a.attnotnull) AS thing
+        SELECT concat_ws(' ', 'column', c.relname, c.relkind, a.attname, a.atttypid, a.attnotnull, a.atthasdef) AS thing
         FROM pg_class c LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
         WHERE c.relnamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname IN ('pg_catalog', 'information_schema', 'pg_toast'))
         UNION ALL SELECT concat_ws(' ', 'schema', nspname) FROM pg_namespace WHERE nspname !~ '^pg_(toast_)?temp'
