@@ -14,7 +14,7 @@ from rota.base.clock import HandClock
 from rota.store.db import open_db
 from tests.api import Api
 from tests.buckets import s3_server
-from tests.databases import Lent, forget_power_cuts, postgres_server
+from tests.databases import Lent, forget_power_cuts, postgres_server, relax
 
 
 def _stay_on_this_machine(event: str, arguments: tuple[Any, ...]) -> None:
@@ -131,6 +131,7 @@ def lasting_api(request: pytest.FixtureRequest, drawn: Path, tmp_path_factory: p
             url = _sqlite(drawn, folder)
         else:
             url = stack.enter_context(request.getfixturevalue("lent").one())
+            relax(url)
         yield stack.enter_context(Api(url, folder, HandClock(START)))
 
 
