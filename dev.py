@@ -87,7 +87,7 @@ def main() -> int:
         case "docs":
             return run("python", "docs/make.py")
         case "test":
-            return run("python", "-m", "pytest", *(rest or ["-n", "2"]))
+            return run("python", "-m", "pytest", *(rest or ["-n", "2", "--dist", "worksteal"]))
         case "check":
             return check()
         case _:

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Protocol
@@ -44,6 +45,7 @@ from rota.store.sealed import any_sealed
 from rota.store.tx import Tx
 
 
+@cache
 def own_version() -> str:
     """The installed version, or ``0`` in a checkout that was never installed."""
     try:

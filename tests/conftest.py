@@ -1,22 +1,20 @@
 """What every test can ask for: a fresh database of either kind, and a whole house behind an in-process client."""
 
-import os
+import shutil
 import sys
-from collections.abc import Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack
 from ipaddress import ip_address
-from itertools import count
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
 from rota.base.clock import HandClock
 from rota.store.db import open_db
 from tests.api import Api
 from tests.buckets import s3_server
-from tests.databases import postgres_server, relax
+from tests.databases import Lent, forget_power_cuts, postgres_server, relax
 
 
 def _stay_on_this_machine(event: str, arguments: tuple[Any, ...]) -> None:
@@ -29,18 +27,28 @@ def _stay_on_this_machine(event: str, arguments: tuple[Any, ...]) -> None:
 
 sys.addaudithook(_stay_on_this_machine)
 
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first, so that at the end no process waits for another that has just begun one."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 START = 1_772_452_800_000_000  # 2026-03-02 12:00:00 UTC, a Monday
-_numbers = count()
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """The URL of a PostgreSQL server from its wheel, without a database name; one for each test process."""
+def lent() -> Iterator[Lent]:
+    """Databases on a PostgreSQL server from its wheel; one server for each test process."""
     with postgres_server() as url:
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute("CREATE DATABASE template_rota")
-        open_and_close(url.replace("/postgres?", "/template_rota?"))
-        yield url
+        forget_power_cuts(url)
+        yield Lent(url, open_and_close)
+
+
+@pytest.fixture(scope="session")
+def postgres(lent: Lent) -> str:
+    """The URL of that server, without a database name; ``template_rota`` on it has the schema."""
+    return lent.server
 
 
 def open_and_close(url: str) -> None:
@@ -50,14 +58,18 @@ def open_and_close(url: str) -> None:
     asyncio.run(open_db(url, HandClock(START)).close())
 
 
-@contextmanager
-def _copy(postgres: str) -> Generator[str]:
-    name = f"test_{os.getpid()}_{next(_numbers)}"
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE template_rota")  # type: ignore[arg-type]
-    yield postgres.replace("/postgres?", f"/{name}?")
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type]
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file that has the schema, to be copied."""
+    file = tmp_path_factory.mktemp("drawn") / "rota.db"
+    open_and_close(f"sqlite:///{file}")
+    return file
+
+
+def _sqlite(drawn: Path, folder: Path) -> str:
+    """The URL of a fresh SQLite database in a folder."""
+    shutil.copyfile(drawn, folder / "rota.db")
+    return f"sqlite:///{folder / 'rota.db'}"
 
 
 @pytest.fixture(scope="session")
@@ -68,17 +80,17 @@ def s3() -> Iterator[str]:
 
 
 @pytest.fixture
-def postgres_url(postgres: str) -> Iterator[str]:
-    """A fresh PostgreSQL database with the schema in it."""
-    with _copy(postgres) as url:
+def postgres_url(lent: Lent) -> Iterator[str]:
+    """A PostgreSQL database with the schema in it and no rows."""
+    with lent.one() as url:
         yield url
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A fresh database of each kind in turn."""
+def database_url(request: pytest.FixtureRequest, drawn: Path, tmp_path: Path) -> str:
+    """A fresh database of each kind in turn, with the schema in it."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'rota.db'}"
+        return _sqlite(drawn, tmp_path)
     return request.getfixturevalue("postgres_url")
 
 
@@ -96,31 +108,31 @@ def api(database_url: str, tmp_path: Path, clock: HandClock) -> Iterator[Api]:
 
 
 @pytest.fixture
-def sqlite_api(tmp_path: Path, clock: HandClock) -> Iterator[Api]:
+def sqlite_api(drawn: Path, tmp_path: Path, clock: HandClock) -> Iterator[Api]:
     """The same on SQLite only, for what does not touch the database's own ways."""
-    with Api(f"sqlite:///{tmp_path / 'rota.db'}", tmp_path, clock) as client:
+    with Api(_sqlite(drawn, tmp_path), tmp_path, clock) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
-def still_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+def still_api(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """One house on SQLite for all tests of a file that are about refusals, or look at nothing but what they made."""
     folder = tmp_path_factory.mktemp("still")
-    with Api(f"sqlite:///{folder / 'rota.db'}", folder, HandClock(START)) as client:
+    with Api(_sqlite(drawn, folder), folder, HandClock(START)) as client:
         yield client
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def lasting_api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+def lasting_api(request: pytest.FixtureRequest, drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """One house on each kind of database for all examples of a file's properties; nothing is taken back between them."""
     folder = tmp_path_factory.mktemp("lasting")
     with ExitStack() as stack:
         if request.param == "sqlite":
-            url = f"sqlite:///{folder / 'rota.db'}"
+            url = _sqlite(drawn, folder)
         else:
-            url = stack.enter_context(_copy(request.getfixturevalue("postgres")))
+            url = stack.enter_context(request.getfixturevalue("lent").one())
             relax(url)
-        yield stack.enter_context(Api(url, folder, HandClock(START), sqlite_synchronous="NORMAL"))
+        yield stack.enter_context(Api(url, folder, HandClock(START)))
 
 
 @pytest.fixture

@@ -10,12 +10,13 @@ A process that hears for nobody does not listen, one that tells nothing does not
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from threading import Condition, Event, Thread
+from threading import Condition, Thread
 from typing import TypeAlias
 
 import psycopg
 
 from rota.base import log
+from rota.store.notices import Stop, notices
 
 Told: TypeAlias = tuple[str, str | None]
 """A topic, and a text if it is not just a wake-up."""
@@ -41,7 +42,7 @@ class Bell:
     def __init__(self, url: str, heard: Callable[[Sequence[Told]], None]) -> None:
         self._url = url
         self._heard = heard
-        self._stop = Event()
+        self._stop = Stop()
         self._news = Condition()
         self._untold: dict[Told, None] = {}
         self._own = 0
@@ -72,6 +73,8 @@ class Bell:
             self._news.notify()
         for thread in self._threads.values():
             thread.join(_PATIENCE)  # a database that took a statement may never answer
+        if not any(thread.is_alive() for thread in self._threads.values()):
+            self._stop.close()
 
     def _begin(self, name: str, work: Callable[[], None]) -> None:
         if name not in self._threads:
@@ -115,10 +118,9 @@ class Bell:
                 with self._connect() as connection:
                     connection.execute(_LISTEN)
                     self._heard(())  # what came before nobody told us
-                    while not self._stop.is_set():
-                        for note in connection.notifies(timeout=0.5):
-                            if note.pid != self._own:
-                                self._heard(read(note.payload))
+                    for note in notices(connection, self._stop):
+                        if note.pid != self._own:
+                            self._heard(read(note.payload))
             except psycopg.Error as exc:
                 _logger.warning("other processes cannot be heard", reason=log.redact(str(exc)).strip())
                 self._stop.wait(_AGAIN)

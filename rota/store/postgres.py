@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
-from threading import Event, Thread
+from threading import Thread
 from typing import Any, cast
 
 import psycopg
@@ -29,6 +29,7 @@ from rota.store.bell import SHARED, Bell, Told
 from rota.store.dialect import Name
 from rota.store.front import Front
 from rota.store.jobs import Entry, Outcome, Queue, Set, deliver, failed
+from rota.store.notices import Stop, notices
 from rota.store.tx import Insert, Query, Row, Update
 
 _ATTEMPTS = 20
@@ -254,7 +255,7 @@ class PostgresDb(Front):
         self._clock = clock
         self._generation = object()
         self._listening = False
-        self._stop = Event()
+        self._stop = Stop()
         self._outage = _Outage()
         self._bell = Bell(url, self._hear_others)
         try:
@@ -302,6 +303,7 @@ class PostgresDb(Front):
         self._reads.close()
         for thread in self._threads:
             thread.join()
+        self._stop.close()
         self._bell.close()
 
     def _hear_others(self, told: Sequence[Told]) -> None:
@@ -413,9 +415,8 @@ class PostgresDb(Front):
                     self._listening = True
                     self._outage.over()
                     delay = _BACKOFF[0]
-                    while not self._stop.is_set():
-                        for _ in connection.notifies(timeout=0.5):
-                            self._generation = object()
+                    for _ in notices(connection, self._stop):
+                        self._generation = object()
             except psycopg.Error as exc:
                 if self._listening:
                     _logger.warning("database connection lost", reason=str(exc).strip())

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -181,11 +181,23 @@ def run(example: Example, folder: Path) -> Outcome:
         return Outcome(example, done.returncode, done.stdout, done.stderr, time.monotonic() - began)
 
 
+def run_all(wanted: Sequence[Example], folder: Path) -> list[Outcome]:
+    """What becomes of these: the long ones wait together, and the others run meanwhile, one after the other."""
+    suite(VERSION)  # made before they are timed, if it must be
+    with ThreadPoolExecutor(len(wanted)) as together, ThreadPoolExecutor(1) as meanwhile:
+        under_way = [
+            (together if each.long else meanwhile).submit(run, each, folder / Path(each.file).stem)
+            for each in sorted(wanted, key=lambda each: not each.long)
+        ]
+        outcomes = {outcome.example.file: outcome for outcome in (each.result() for each in under_way)}
+    return [outcomes[each.file] for each in wanted]
+
+
 def main() -> int:
-    """Run all of them, or those with one of the given words in their names, at once: most of their time is waiting."""
+    """Run all of them, or those with one of the given words in their names."""
     wanted = [each for each in EXAMPLES if not sys.argv[1:] or any(word in each.file for word in sys.argv[1:])]
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(len(EXAMPLES)) as pool:
-        outcomes = list(pool.map(lambda each: run(each, Path(folder) / Path(each.file).stem), wanted))
+    with tempfile.TemporaryDirectory() as folder:
+        outcomes = run_all(wanted, Path(folder))
     table = Table(title=f"The examples of anthropic {VERSION}, unchanged")
     for column in ("example", "outcome", "seconds"):
         table.add_column(column)

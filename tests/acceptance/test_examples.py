@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.examples import EXAMPLES, VERSION, Example, run
+from tests.acceptance.examples import EXAMPLES, VERSION, run_all
 from tests.vendor.suites import suite
 
 OTHERS = frozenset(
@@ -27,10 +27,13 @@ def test_every_example_of_managed_agents_is_run() -> None:
         assert "beta.sessions" not in (folder / name).read_text()
 
 
-@pytest.mark.parametrize(
-    "example",
-    [pytest.param(each, id=each.file, marks=[pytest.mark.slow] if each.long else []) for each in EXAMPLES],
-)
-def test_an_example_runs_unchanged(example: Example, tmp_path: Path) -> None:
-    outcome = run(example, tmp_path)
-    assert outcome.well, (outcome.code, outcome.missing, outcome.printed[-3000:], outcome.errors[-3000:])
+@pytest.mark.slow
+def test_every_example_runs_unchanged(tmp_path: Path) -> None:
+    """In one test, because some wait for a minute, and can do so together. ``python -m tests.acceptance.examples WORD`` runs one."""
+    outcomes = run_all(EXAMPLES, tmp_path)
+    assert [outcome.example for outcome in outcomes] == list(EXAMPLES)
+    assert {
+        outcome.example.file: (outcome.code, outcome.missing, outcome.printed[-3000:], outcome.errors[-3000:])
+        for outcome in outcomes
+        if not outcome.well
+    } == {}

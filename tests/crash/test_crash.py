@@ -2,11 +2,15 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.crash.power import cuts
 from tests.crash.rounds import Toll, rounds
 
-KILLS = 17
-COPIES = 20
+pytestmark = pytest.mark.slow
+KILLS = 8
+COPIES = 10
+"""The share that every test run pays for; ``python -m tests.crash.prove`` goes on for as long as it is told."""
 
 
 def _is_clean(toll: Toll) -> None:

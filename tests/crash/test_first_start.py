@@ -13,7 +13,7 @@ from rota.store.migrate import migrations
 from tests.acceptance.server import KEY
 from tests.crash.rounds import House
 
-TRIES = 5
+TRIES = 3
 ALL = len(migrations())
 
 

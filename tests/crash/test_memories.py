@@ -5,7 +5,8 @@ from pathlib import Path
 from tests.crash.notes import Notes, half_made
 from tests.crash.rounds import Toll, rounds
 
-KILLS = 12
+KILLS = 6
+"""A share; ``python -m tests.crash.prove --of memories`` is the long form."""
 
 
 def _is_clean(toll: Toll) -> None:

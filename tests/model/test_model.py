@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
@@ -13,7 +14,7 @@ from tests.databases import relax
 from tests.model.machine import Machine
 
 BRIEF = settings(
-    max_examples=50,
+    max_examples=25,
     stateful_step_count=40,
     deadline=None,
     database=None,
@@ -25,6 +26,7 @@ BRIEF = settings(
 """The share that every test run pays for; ``python -m tests.model.prove`` goes on for as long as it is told."""
 
 
+@pytest.mark.slow
 def test_the_server_does_what_the_model_predicts(database_url: str, tmp_path: Path, clock: HandClock) -> None:
     if not is_sqlite(database_url):
         relax(database_url)

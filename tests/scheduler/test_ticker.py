@@ -13,6 +13,7 @@ from rota.base.errors import Unavailable
 from rota.http.metrics import Count
 from rota.resources.sessions.drafts import TURNS
 from rota.scheduler.ticker import Ticker
+from rota.store import sqlite
 from rota.store.tx import Query
 from tests.api import Api
 from tests.conftest import START
@@ -119,22 +120,26 @@ def test_it_sleeps_to_what_is_due_to_the_next_minute_or_to_its_beat(
 # What it outlives
 
 
-def test_a_database_that_is_away_holds_nothing_up_when_it_is_back(sqlite_api: Api, tmp_path: Path) -> None:
-    deployment = sqlite_api.deployment(schedule=EVERY_MINUTE)
-    lock = sqlite3.connect(tmp_path / "rota.db", isolation_level=None)
-    lock.execute("BEGIN IMMEDIATE")
-    sqlite_api.clock.advance(seconds=60)
+def test_a_database_that_is_away_holds_nothing_up_when_it_is_back(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, clock: HandClock
+) -> None:
+    monkeypatch.setattr(sqlite, "_BUSY_MS", 100)  # no test should wait as long as a server does
+    with Api(f"sqlite:///{tmp_path / 'rota.db'}", tmp_path, clock) as api:
+        deployment = api.deployment(schedule=EVERY_MINUTE)
+        lock = sqlite3.connect(tmp_path / "rota.db", isolation_level=None)
+        lock.execute("BEGIN IMMEDIATE")
+        clock.advance(seconds=60)
 
-    async def until_it_was_tried(fired: asyncio.Event) -> None:
-        while not tallies(sqlite_api, "troubles"):
-            await asyncio.sleep(0.01)
-        lock.execute("ROLLBACK")
-        await fired.wait()
+        async def until_it_was_tried(fired: asyncio.Event) -> None:
+            while not tallies(api, "troubles"):
+                await asyncio.sleep(0.01)
+            lock.execute("ROLLBACK")
+            await fired.wait()
 
-    with_ticker(sqlite_api, until_it_was_tried)
-    lock.close()
-    assert set(tallies(sqlite_api, "troubles")) == {Unavailable.__name__}
-    assert times(sqlite_api, deployment) == ["2026-03-02T12:01:00Z"]
+        with_ticker(api, until_it_was_tried)
+        lock.close()
+        assert set(tallies(api, "troubles")) == {Unavailable.__name__}
+        assert times(api, deployment) == ["2026-03-02T12:01:00Z"]
 
 
 # Deployments that cannot be fired

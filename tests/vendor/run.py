@@ -28,7 +28,7 @@ from tests.vendor.suites import Suite, suite
 SECONDS = 900
 _STUCK = 120
 """Seconds after which a test that does not end shows where it is."""
-_WORDS = 4000
+_WORDS = 8000
 Outcome: TypeAlias = Literal["passed", "excepted", "failed", "stale", "mocked", "not yet", "skipped"]
 """``excepted``: passed once the values that ``exceptions`` names were refused and cured. ``stale``: passed, and an exception
 was not needed. ``mocked``: passed, or was left out by its authors, because its response is made up beside the server.

