@@ -1,4 +1,4 @@
-"""Row 13: what the server adds to a session's work: to the model's (scripted, and so at once), and to its tools'.
+"""Row 14: what the server adds to a session's work: to the model's (scripted, and so at once), and to its tools'.
 
 A turn is timed by a client that has the session's stream open. Tool calls are timed as one turn of many, less a turn of none, and
 held against the same calls made to a bare box in this process. Boxes are opened and closed in turn with a bare ``bwrap`` that
@@ -212,7 +212,7 @@ def wait_for(server: Server, sessions: list[Any], kind: str) -> None:
 
 
 def turn(stage: Stage) -> Section:
-    """Row 13."""
+    """Row 14."""
     with rota(stage.scratch / "rota", extra=SETTINGS) as server:
         where = office(server)
         stage.tell("turns")
@@ -222,7 +222,7 @@ def turn(stage: Stage) -> Section:
         stage.tell("many sessions")
         lines += more + at_once(server, where, stage)
     return Section(
-        13,
+        14,
         "turn",
         "sessions that run, scripted model, SQLite",
         "each event is on disk before it is shown",
