@@ -71,6 +71,7 @@ class Cages:
             self._find(proc, root)
             if not self._new and set(self._old) != set(_WANTED):
                 raise FileNotFoundError("there are no memory and pids controllers")
+            self._sweep(proc.parent)
             trial = self.make(Limits())
             if trial is None:
                 raise PermissionError("they may not be written")
@@ -105,6 +106,15 @@ class Cages:
             Cage(made).open()
             return None
         return Cage(made)
+
+    def _sweep(self, proc: Path) -> None:
+        """Take away what servers left that were killed; one of them may have had this process's number, and so its names."""
+        for parent in (self._new, *self._old.values()):
+            for folder in parent.glob("rota-*-*") if parent is not None else ():
+                pid = folder.name.split("-")[1]
+                if pid == str(os.getpid()) or not (proc / pid).exists():
+                    with contextlib.suppress(OSError):  # somebody is still in it
+                        folder.rmdir()
 
     def _find(self, proc: Path, root: Path) -> None:
         own = {line.split(":")[1]: line.split(":", 2)[2] for line in (proc / "cgroup").read_text().splitlines()}

@@ -75,6 +75,23 @@ def test_the_old_hierarchy_has_a_group_for_each_controller(tmp_path: Path) -> No
     assert (pids / "pids.max").read_text() == "14"
 
 
+def test_groups_of_servers_that_were_killed_are_taken_away(tmp_path: Path) -> None:
+    proc, root = unified(tmp_path, subtree="memory pids\n")
+    group = tmp_path / "sys/fs/cgroup/rota.service"
+    (tmp_path / "77").mkdir()  # it lives
+    names = ("rota-76-0", "rota-77-0", f"rota-{os.getpid()}-1", "rota-server", "other-76-0", "rota-78-3")
+    for name in names:
+        (group / name).mkdir()
+    (group / "rota-78-3" / "held").touch()  # a group cannot be taken away while anybody is in it
+    assert Cages(proc, root=root).why_none is None
+    assert [name for name in names if (group / name).exists()] == [
+        "rota-77-0",
+        "rota-server",
+        "other-76-0",
+        "rota-78-3",
+    ]
+
+
 def test_without_any_there_are_none(tmp_path: Path) -> None:
     proc, root = machine(tmp_path, "0::/\n", "")
     assert Cages(proc, root=root).why_none == "control groups cannot be made: there are no memory and pids controllers"
