@@ -1,18 +1,13 @@
 """Any JSON at all, on every route that takes a body: an answer, and never a fault."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rota.base.clock import HandClock
 from tests.api import HELLO, Api
-from tests.conftest import START
 from tests.security.makers import ROUTES, Sent, furnished, noun_of
 
 WORDS = sorted({name for route in ROUTES if route.body for name in route.body.__struct_encode_fields__})  # type: ignore[attr-defined]
@@ -58,17 +53,9 @@ class Place:
         }  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    folder: Path = tmp_path_factory.mktemp("place")
-    url = f"sqlite:///{folder / 'rota.db'}"
-    if request.param == "postgres":
-        server: str = request.getfixturevalue("postgres")
-        with psycopg.connect(server, autocommit=True) as connection:
-            connection.execute("CREATE DATABASE any_json TEMPLATE template_rota")
-        url = server.replace("/postgres?", "/any_json?")
-    with Api(url, folder, HandClock(START)) as api:
-        yield Place(api)
+@pytest.fixture(scope="module")
+def place(lasting_api: Api) -> Place:
+    return Place(lasting_api)
 
 
 @given(data=st.data())
