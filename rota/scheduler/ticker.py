@@ -31,8 +31,8 @@ from rota.store.tx import Tx
 
 FIRES = (schedules.TOPIC,)
 """What wakes a ticker."""
-BATCH = 300
-"""Deployments that one transaction fires. Larger ones gain little and hold others up; see docs/decisions/0024."""
+BATCH = {"sqlite": 300, "postgres": 600}
+"""Deployments that one transaction fires. Larger ones gain little, and hold others up where there is one writer; decision 24."""
 _SMALLEST = 16
 BEAT = 5.0
 """Seconds between two looks at most."""
@@ -60,7 +60,7 @@ class Ticker:
         self._tasks: list[asyncio.Task[None]] = []
         self._wake = LocalWake(db, [schedules.TOPIC]) if wake is None else wake
         self._beat = beat
-        self._size = BATCH
+        self._most = self._size = BATCH[db.name]
         self._began = False
         self._latest = 0
         self._late = [0] * (len(_BOUNDS) + 1)
@@ -112,7 +112,7 @@ class Ticker:
         """
 
         def stretch(tx: Tx) -> tuple[int, list[Happened]]:
-            reached, happened = due.walk(tx, self._policy, until, BATCH)
+            reached, happened = due.walk(tx, self._policy, until, self._most)
             put(tx, reached)
             return reached, happened
 
@@ -223,7 +223,7 @@ class Ticker:
             _logger.error("a batch failed; its deployments are fired one by one", exc_info=exc)
             self._tallies["troubles"]["batch"] += 1
             return await self._apart(await self._db.read(due.due_ids, self._size))
-        self._size = min(self._size * 2, BATCH)
+        self._size = min(self._size * 2, self._most)
         self._note(happened)
         return happened
 

@@ -192,7 +192,8 @@ async def _floor(db: Db, empty: Db, size: int) -> float:
     for done in range(0, size, 2000):
         rows = [(each, "* * * * *", "UTC", far, far, 0, 0) for each in ids[done : done + 2000]]
         await empty.write(lambda tx, rows=rows: tx.insert(SCHEDULES, rows))
-    batches = -(-size // BATCH)
+    batch = BATCH[db.name]
+    batches = -(-size // batch)
     move = Query(
         "Move on.", "UPDATE schedules SET accounted_at = 1, due_at = :at, fire_at = :at WHERE deployment_id = ANY(:ids)"
     )
@@ -203,7 +204,7 @@ async def _floor(db: Db, empty: Db, size: int) -> float:
             for insert, rows in tables:
                 share = len(rows) / batches
                 tx.insert(insert, rows[round(number * share) : round((number + 1) * share)])
-            tx.run(move, ids=ids[number * BATCH : (number + 1) * BATCH], at=far + SECOND)
+            tx.run(move, ids=ids[number * batch : (number + 1) * batch], at=far + SECOND)
 
         await empty.write(put)
     return size / (time.perf_counter() - began)
