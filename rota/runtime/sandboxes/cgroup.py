@@ -16,6 +16,8 @@ OVERHEAD: Final = 32 << 20
 """What the tool host and bubblewrap need themselves."""
 _WANTED: Final = ("memory", "pids")
 _numbers = itertools.count()
+_made = set[str]()
+"""The names that this process has given."""
 
 
 class Cage:
@@ -83,6 +85,7 @@ class Cages:
     def make(self, limits: Limits) -> Cage | None:
         """The groups for a box; None if this server cannot have any."""
         name = f"rota-{os.getpid()}-{next(_numbers)}"
+        _made.add(name)
         memory, most = str(limits.memory + OVERHEAD), str(limits.processes + 4)
         if self._new is not None:
             wanted = {self._new: {"memory.max": memory, "memory.swap.max": "0", "pids.max": most}}
@@ -112,7 +115,8 @@ class Cages:
         for parent in (self._new, *self._old.values()):
             for folder in parent.glob("rota-*-*") if parent is not None else ():
                 pid = folder.name.split("-")[1]
-                if pid == str(os.getpid()) or not (proc / pid).exists():
+                killed = folder.name not in _made if pid == str(os.getpid()) else not (proc / pid).exists()
+                if killed:
                     with contextlib.suppress(OSError):  # somebody is still in it
                         folder.rmdir()
 

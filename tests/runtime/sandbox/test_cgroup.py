@@ -79,7 +79,7 @@ def test_groups_of_servers_that_were_killed_are_taken_away(tmp_path: Path) -> No
     proc, root = unified(tmp_path, subtree="memory pids\n")
     group = tmp_path / "sys/fs/cgroup/rota.service"
     (tmp_path / "77").mkdir()  # it lives
-    names = ("rota-76-0", "rota-77-0", f"rota-{os.getpid()}-1", "rota-server", "other-76-0", "rota-78-3")
+    names = ("rota-76-0", "rota-77-0", f"rota-{os.getpid()}-x", "rota-server", "other-76-0", "rota-78-3")
     for name in names:
         (group / name).mkdir()
     (group / "rota-78-3" / "held").touch()  # a group cannot be taken away while anybody is in it
@@ -90,6 +90,17 @@ def test_groups_of_servers_that_were_killed_are_taken_away(tmp_path: Path) -> No
         "other-76-0",
         "rota-78-3",
     ]
+
+
+def test_groups_that_this_process_has_just_made_are_left(tmp_path: Path) -> None:
+    proc, root = unified(tmp_path, subtree="memory pids\n")
+    cage = Cages(proc, root=root).make(LIMITS)
+    assert cage is not None
+    (folder,) = cage.folders
+    for file in folder.iterdir():  # the kernel's own files do not keep a group
+        file.unlink()
+    Cages(proc, root=root)
+    assert folder.exists()
 
 
 def test_without_any_there_are_none(tmp_path: Path) -> None:
