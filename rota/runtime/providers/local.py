@@ -110,6 +110,7 @@ def _serve() -> None:
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1  # several spin while they wait for each other
     params.ui = False
     params.endpoint_slots = False
+    params.sampling.temp = 0.0  # so small a model wanders off when it may choose; and what it says twice is the same
     params.warmup = False
     params.offline = True
     params.verbosity = -1
