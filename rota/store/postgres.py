@@ -131,8 +131,9 @@ class PostgresTx:
             return
         columns = [literal(column) for column in zip(*rows, strict=True)]
         if self._pipeline is None:
-            self._pipeline = self._cursor.connection.pipeline()
-            self._pipeline.__enter__()
+            pipeline = self._cursor.connection.pipeline()
+            pipeline.__enter__()
+            self._pipeline = pipeline
         self._cursor.connection.cursor().execute(cast("Any", insert.postgres), columns)
 
     def update(self, update: Update, rows: Sequence[Row]) -> int:
