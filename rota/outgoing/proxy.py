@@ -60,7 +60,9 @@ class Gate:
 
     async def open(self) -> None:
         """Begin to accept."""
-        self._server = await asyncio.start_server(self._accept, sock=self._listener, limit=PIECE)
+        # In two steps, so that there is something to close when the second is cancelled.
+        self._server = await asyncio.start_server(self._accept, sock=self._listener, limit=PIECE, start_serving=False)
+        await self._server.start_serving()
 
     def drop(self) -> None:
         """End every connection."""

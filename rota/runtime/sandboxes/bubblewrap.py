@@ -113,7 +113,6 @@ class Bubblewrap:
             if isinstance(exc, asyncio.CancelledError):
                 raise
             raise SandboxFailure(f"No sandbox can be made: {binary.why_not(said) or exc}.") from None
-        await gate.open()
 
         async def end() -> None:
             self._open.pop(box, None)
@@ -143,11 +142,17 @@ class Bubblewrap:
 
         admitting = asyncio.create_task(asyncio.to_thread(meanwhile))
         listener = await link.begin(self._begin(spec, caged=cage is not None))
-        await admitting
-        if cage is not None:
-            cage.admit(process.pid, least=2)
         assert listener is not None
-        return Gate(listener, self._reach(spec.network), self._resolve)
+        gate = Gate(listener, self._reach(spec.network), self._resolve)
+        try:
+            await admitting
+            if cage is not None:
+                cage.admit(process.pid, least=2)
+            await gate.open()
+        except BaseException:
+            await gate.close()
+            raise
+        return gate
 
     async def _undo(self, starting: asyncio.Task[Started], cage: Cage | None) -> None:
         """End what was still being started when nobody waited for it any more."""

@@ -58,8 +58,13 @@ class Link:
         except OSError:
             data, passed = b"", []
         sockets = [socket.socket(fileno=fd) for fd in passed]
-        if len(data) < 4 or struct.unpack_from("!I", data)[0] != len(data) - 4 or _done(data[4:]).op != "ready":
-            raise SandboxFailure("the tool host did not start")
+        try:
+            if len(data) < 4 or struct.unpack_from("!I", data)[0] != len(data) - 4 or _done(data[4:]).op != "ready":
+                raise SandboxFailure("the tool host did not start")
+        except SandboxFailure:
+            for each in sockets:
+                each.close()
+            raise
         self._reader = asyncio.create_task(self._read())
         return sockets[0] if sockets else None
 

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,26 @@ async def test_nothing_is_left_of_boxes_that_were_closed_or_given_up(place: Path
     assert started(stage(sandbox)) == []
     assert descriptors() == before
     assert cages(sandbox) == groups
+    await sandbox.close()
+
+
+async def test_nothing_is_left_of_boxes_that_were_given_up_on_their_way(place: Path) -> None:
+    """At every stage of it: a socket that is forgotten is a warning, and a warning fails a test."""
+    sandbox = driver()
+    spec = Spec(name="sesn_h", mounts=folders(place))
+    loop = asyncio.get_running_loop()
+    await (await sandbox.open(spec)).close()
+    before, began = descriptors(), loop.time()
+    await (await sandbox.open(spec)).close()
+    took = loop.time() - began
+    for share in range(1, 41):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(took * share / 40):
+                box = await sandbox.open(spec)
+            await box.close()
+    await asyncio.gather(*sandbox._undoing)
+    assert started(stage(sandbox)) == []
+    assert descriptors() == before
     await sandbox.close()
 
 
